@@ -1,0 +1,118 @@
+// Package freshet is the vocabulary of Freshet: the words that its code, its API, its documentation
+// and its clients share. It holds types and sentinel errors, no machinery, and imports only the
+// standard library.
+//
+// A topic is a named feed with one source. A snapshot topic is a JSON document that changes; each
+// change is a revision. An event topic is a stream of JSON messages. What happens to a topic is
+// kept in its journal as events, each at a position that a client may resume from.
+package freshet
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The errors that cross package boundaries, and the wire: the HTTP API answers each with the
+// RFC 9457 problem type of the same meaning, and the client turns that back into the sentinel, so
+// that errors.Is holds on both sides.
+var (
+	ErrNotFound    = errors.New("topic not found")
+	ErrExists      = errors.New("topic exists already")
+	ErrConflict    = errors.New("changed by someone else in between")
+	ErrManaged     = errors.New("managed by the configuration file")
+	ErrGone        = errors.New("no longer in the history")
+	ErrMode        = errors.New("subscription mode not allowed")
+	ErrTooLarge    = errors.New("larger than the limit")
+	ErrFormat      = errors.New("not one complete JSON value")
+	ErrNotAllowed  = errors.New("not allowed")
+	ErrUnavailable = errors.New("not available now")
+)
+
+// A Kind says what a topic carries. It never changes during the life of a topic.
+type Kind string
+
+// The kinds of topic.
+const (
+	KindSnapshot Kind = "snapshot" // a JSON document that changes; changes are computed
+	KindEvent    Kind = "event"    // JSON messages, each passed on as it is
+)
+
+// A Mode says what a subscriber of a topic is sent.
+type Mode string
+
+// The subscription modes.
+const (
+	ModeSnapshotPatch Mode = "snapshot-patch" // the document once, then RFC 6902 patches
+	ModeSnapshotOnly  Mode = "snapshot-only"  // the whole document at each change
+	ModeEvent         Mode = "event"          // each message as it is
+)
+
+// Modes lists the modes that a kind of topic can serve; the first is the default.
+func (k Kind) Modes() []Mode {
+	switch k {
+	case KindSnapshot:
+		return []Mode{ModeSnapshotPatch, ModeSnapshotOnly}
+	case KindEvent:
+		return []Mode{ModeEvent}
+	}
+	return nil
+}
+
+// A Revision is the version of a document, 1, 2, 3 … without holes; for an event topic it counts
+// the messages. Zero is "nothing yet".
+type Revision uint64
+
+// A Tag is a short hash of what a revision holds. It exposes a history that was replaced under the
+// same numbers: a topic made again, a store restored or damaged.
+type Tag string
+
+// An EventType says what an entry of a journal is.
+type EventType string
+
+// The types of event. All but recovered are also the names of the SSE events.
+const (
+	TypeSnapshot  EventType = "snapshot"  // data is the document
+	TypePatch     EventType = "patch"     // data is an RFC 6902 patch from the revision before
+	TypeEvent     EventType = "event"     // data is a message
+	TypeError     EventType = "error"     // data is a Fault; the revision stays what it was
+	TypeRecovered EventType = "recovered" // the fault before it is over, though nothing changed; no data
+)
+
+// An Event is one entry of a topic's journal.
+type Event struct {
+	Position           // what its reader holds once the event is applied
+	Type     EventType // what Data is
+	Time     time.Time // when the source obtained it
+	Data     []byte    // one compact JSON value; never changed once made
+}
+
+// ID is the event's id on the wire, where a client may resume.
+func (e Event) ID() string { return e.Position.String() }
+
+// A Fault is what subscribers are told when a topic cannot be kept up to date. Its shape and codes
+// are those of the incumbent's error events.
+type Fault struct {
+	Time     time.Time `json:"datetime"`
+	Code     int       `json:"code"`
+	Category string    `json:"category"` // subscription, topic, server or publication
+	Message  string    `json:"message"`
+}
+
+func (f Fault) Error() string { return fmt.Sprintf("%d: %s", f.Code, f.Message) }
+
+// The codes of publication faults: what is wrong between a source and its upstream. An upstream
+// answer with HTTP status s that has no code of its own here is FaultPublication; those that have
+// one are FaultHTTP + s.
+const (
+	FaultPublication = 70000 // anything else
+	FaultConfig      = 70001 // the source's configuration does not work
+	FaultStartup     = 70002 // the source could not start
+	FaultUnknown     = 70012
+	FaultConnection  = 70013 // refused, reset, timed out, cut in mid-body
+	FaultHost        = 70014 // the host's name does not resolve
+	FaultSize        = 70015 // larger than limits.payload
+	FaultFormat      = 70016 // not one complete JSON value, or too deep
+	FaultRedirect    = 70300 // too many redirects, or one that is not followed
+	FaultHTTP        = 70000 // + 400 401 403 404 405 406 408 410 429 500 502 503 504
+)
