@@ -1,0 +1,55 @@
+package app
+
+import (
+	"net/netip"
+
+	"freshet"
+)
+
+// Config is everything that can be set from outside. Its zero value works: loopback, a data
+// directory beside the caller, no topics. The YAML file has the same names.
+type Config struct {
+	Listen  string           `json:"listen"`          // host:port; 127.0.0.1:4440
+	Data    string           `json:"data"`            // directory of the journal; ./freshet-data
+	Log     LogConfig        `json:"log,omitzero"`    //
+	Egress  EgressConfig     `json:"egress,omitzero"` // where sources may connect to
+	CORS    CORSConfig       `json:"cors,omitzero"`   // which web pages may read; none by default
+	AdHoc   AdHocConfig      `json:"adhoc,omitzero"`  // /live/{absolute URL}
+	Journal JournalConfig    `json:"journal,omitzero"`
+	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
+	Topics  []freshet.Topic  `json:"topics,omitempty"`
+
+	// By flag and environment only.
+	Insecure bool `json:"-"` // listen beyond loopback without authentication
+	Dev      bool `json:"-"` // freshet dev: loopback may be reached, any URL may be made a topic
+}
+
+// LogConfig says what is logged, to standard error.
+type LogConfig struct {
+	Level  string `json:"level,omitempty"`  // debug, info (default), warn, error
+	Format string `json:"format,omitempty"` // text (default) or json
+}
+
+// EgressConfig names addresses beyond the public internet that sources may reach.
+type EgressConfig struct {
+	Allow []netip.Prefix `json:"allow,omitempty"` // such as 10.0.0.0/8
+}
+
+// CORSConfig names the origins whose pages may read this server.
+type CORSConfig struct {
+	Origins []string `json:"origins,omitempty"` // such as https://app.example.com; "*" is every origin
+}
+
+// AdHocConfig bounds the topics that a GET of /live/{absolute URL} makes.
+type AdHocConfig struct {
+	Allow         []string         `json:"allow,omitempty"`        // URL prefixes, ending at a path boundary; "*" is any URL; none: off
+	Grace         freshet.Duration `json:"grace,omitzero"`         // how long one outlives its last follower; PT1M
+	PollingPeriod freshet.Duration `json:"pollingPeriod,omitzero"` // PT5S
+	MaxTopics     int              `json:"maxTopics,omitzero"`     // 1000
+}
+
+// JournalConfig tunes the durable store.
+type JournalConfig struct {
+	Sync     string        `json:"sync,omitempty"`    // always (default), or an interval such as 1s that a power cut may lose
+	MaxBytes freshet.Bytes `json:"maxBytes,omitzero"` // disk budget; by default 75 % of what is free at the start
+}
