@@ -1,0 +1,56 @@
+# Freshet's commands. Go alone is enough for dev, build and test; what else a test wants (Node.js,
+# Chromium, curl) it says aloud when it does without.
+
+# What the binary says it is; a tree without git history may set it: make build VERSION=1.2.3
+VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null),devel)
+TOOL    := go tool -modfile=tools.mod
+# How long each fuzz target runs, and the options of freshet dev: make dev ARGS=https://api.example.com/prices
+FUZZTIME ?= 10s
+ARGS     ?=
+
+.PHONY: help dev build test check lint vuln fuzz bench bench-diff clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+dev: build ## run the main job: live topics of a built-in demo API, or of ARGS=URL
+	bin/freshet dev $(ARGS)
+
+build: ## build bin/freshet, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/freshet ./cmd/freshet
+
+# The tests write why they skipped to .skipped, since go test keeps quiet about a package that passes.
+test: ## run every test with the race detector; FRESHET_TEST_ALL=1 turns a skip into a failure
+	@rm -f .skipped
+	FRESHET_SKIPPED='$(CURDIR)/.skipped' go test -race -shuffle=on ./...
+	@if test -s .skipped; then echo; echo 'Skipped on this machine:'; sort -u .skipped; fi
+
+check: lint vuln ## formatting, vet, linters, known vulnerabilities
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if test -n "$$unformatted"; then echo "gofmt these: $$unformatted"; exit 1; fi
+	go vet ./...
+	go fix -diff ./...
+	$(TOOL) golangci-lint run ./...
+
+# Exit code 3 says that a known vulnerability is reachable. Anything else is most likely no way to
+# the database, which must not stop work offline.
+vuln:
+	@$(TOOL) govulncheck ./... || { code=$$?; test $$code -ne 3 || exit 1; echo 'govulncheck: NOT checked, see the reason above'; }
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@for file in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "fuzz $$target in $$(dirname $$file)"; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; \
+	done
+
+bench: ## run the benchmarks beside the code
+	go test -run '^$$' -bench . -benchmem ./...
+
+bench-diff: ## compare the change engine with other libraries
+	cd bench && go run ./diff
+
+clean: ## remove what was built
+	rm -rf bin .skipped
