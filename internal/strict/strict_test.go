@@ -156,3 +156,23 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestMerge(t *testing.T) {
+	const in = `{"inner":{"every":1,"evry":1},"list":[{},{"deep":{}}],"name":"x"}`
+	var doc document
+	decoded := strict.Decode([]byte(in), &doc)
+	got := strict.Merge([]byte(in), decoded, freshet.Invalid{
+		{Pointer: "/name", Detail: "last"}, {Pointer: "/count", Detail: "missing"}, {Pointer: "/list/1/deep/every", Detail: "missing"},
+		{Pointer: "/inner/every", Detail: "refused already"}, {Pointer: "/list/0", Detail: "first item"}, {Pointer: "/inner", Detail: "the sum of refused members"},
+	})
+	var order []string
+	for _, e := range got {
+		order = append(order, e.Pointer)
+	}
+	if want := []string{"/count", "/inner/every", "/inner/evry", "/list/0", "/list/1/deep/every", "/name"}; !slices.Equal(order, want) {
+		t.Errorf("got %v; want %v", order, want)
+	}
+	if got := strict.Merge([]byte(`{`), freshet.Invalid{{Detail: "broken"}}, freshet.Invalid{{Pointer: "/a", Detail: "b"}}); len(got) != 1 {
+		t.Errorf("a broken document says no more than that: %v", got)
+	}
+}

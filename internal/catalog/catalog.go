@@ -1,0 +1,207 @@
+// Package catalog keeps the topics as configured: it validates them, stores them and tells who
+// watches of each change.
+//
+// The store is the truth and a view in memory answers every read, so that a list is fast with
+// 10 000 topics. All changes of a process go through one Catalog, one at a time: a change is in the
+// store, in the view and with the watchers before the call that made it returns.
+package catalog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strconv"
+	"sync"
+
+	"freshet"
+)
+
+// Records is a small keyed store with compare-and-set. A revision is never used twice for a key.
+type Records interface {
+	// Get returns freshet.ErrNotFound where there is no such key.
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Put replaces the value that has this revision, or creates it where revision is 0. Where another
+	// one is there it returns freshet.ErrConflict or freshet.ErrExists.
+	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+	// Delete removes the value that has this revision; otherwise freshet.ErrConflict.
+	Delete(ctx context.Context, key string, revision uint64) error
+	// List calls each for every value there is, in any order, until it returns an error.
+	List(ctx context.Context, each func(key string, value []byte, revision uint64) error) error
+}
+
+// An Entry is a topic in the catalog.
+type Entry struct {
+	Topic   freshet.Topic // effective: defaults are filled in; not to be changed, as it is shared
+	Version string        // changes with each write; what an ETag holds
+
+	stored   freshet.Topic // as written, with what the server set
+	revision uint64        // of the record; 0 while there is none
+}
+
+// A Change is what a watcher is told.
+type Change struct {
+	Old, New *freshet.Topic // effective; Old is nil where the topic is new, New where it was deleted
+}
+
+// ErrPrecondition says that the topic is not in the state that a Write demands.
+var ErrPrecondition = fmt.Errorf("precondition failed: %w", freshet.ErrConflict)
+
+// Catalog is safe for concurrent use.
+type Catalog struct {
+	records Records
+	sources Sources
+
+	writing  sync.Mutex             // held over a whole change, the watchers' calls included
+	watchers map[*func(Change)]bool // guarded by writing
+
+	reading sync.RWMutex // guards what follows
+	byName  map[freshet.TopicName]*Entry
+	sorted  []*Entry // by name; replaced, never changed in place, so that a reader may keep it
+}
+
+// New reads the catalog that records hold.
+func New(ctx context.Context, records Records, sources Sources) (*Catalog, error) {
+	c := &Catalog{records: records, sources: sources, watchers: map[*func(Change)]bool{}, byName: map[freshet.TopicName]*Entry{}}
+	err := records.List(ctx, func(key string, value []byte, revision uint64) error {
+		e, err := entry(value, revision)
+		if err != nil {
+			return fmt.Errorf("topic %q: %w", key, err)
+		}
+		c.byName[e.Topic.Name] = e
+		c.sorted = append(c.sorted, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	slices.SortFunc(c.sorted, byName)
+	return c, nil
+}
+
+func byName(a, b *Entry) int { return cmp.Compare(a.Topic.Name, b.Topic.Name) }
+
+// entry makes one of a stored document.
+func entry(value []byte, revision uint64) (*Entry, error) {
+	var t freshet.Topic
+	if err := json.Unmarshal(value, &t); err != nil {
+		return nil, fmt.Errorf("stored document: %w", err)
+	}
+	// The hash tells a catalog that was begun anew, and so counts from 1 again, from the one before.
+	version := strconv.FormatUint(revision, 36) + "-" + fmt.Sprintf("%08x", crc32.ChecksumIEEE(value))
+	return &Entry{Topic: Effective(t), Version: version, stored: t, revision: revision}, nil
+}
+
+// Get returns the topic or an error that is freshet.ErrNotFound.
+func (c *Catalog) Get(name freshet.TopicName) (Entry, error) {
+	if e := c.find(name); e != nil {
+		return *e, nil
+	}
+	return Entry{}, fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+}
+
+func (c *Catalog) find(name freshet.TopicName) *Entry {
+	c.reading.RLock()
+	defer c.reading.RUnlock()
+	return c.byName[name]
+}
+
+// Len is the number of topics.
+func (c *Catalog) Len() int { return len(c.all()) }
+
+// all is every topic by name.
+func (c *Catalog) all() []*Entry {
+	c.reading.RLock()
+	defer c.reading.RUnlock()
+	return c.sorted
+}
+
+// Watch calls fn for every topic there is, then for each change until stop is called, one call at a
+// time and in order. A change waits for fn, which therefore is quick and changes nothing itself.
+func (c *Catalog) Watch(fn func(Change)) (stop func()) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	for _, e := range c.all() {
+		fn(Change{New: &e.Topic})
+	}
+	c.watchers[&fn] = true
+	return func() {
+		c.writing.Lock()
+		defer c.writing.Unlock()
+		delete(c.watchers, &fn)
+	}
+}
+
+// adoptLocked puts e, or its absence, into the view and tells the watchers; writing is held.
+func (c *Catalog) adoptLocked(name freshet.TopicName, e *Entry) {
+	old := c.find(name)
+	change := Change{}
+	at, _ := slices.BinarySearchFunc(c.sorted, name, func(e *Entry, name freshet.TopicName) int { return cmp.Compare(e.Topic.Name, name) })
+	rest := c.sorted[at:]
+	if old != nil {
+		change.Old, rest = &old.Topic, rest[1:]
+	}
+	sorted := make([]*Entry, 0, len(c.sorted)+1)
+	sorted = append(sorted, c.sorted[:at]...)
+	if e != nil {
+		change.New, sorted = &e.Topic, append(sorted, e)
+	}
+	sorted = append(sorted, rest...)
+
+	c.reading.Lock()
+	c.sorted = sorted
+	if e != nil {
+		c.byName[name] = e
+	} else {
+		delete(c.byName, name)
+	}
+	c.reading.Unlock()
+
+	if old == nil && e == nil {
+		return
+	}
+	for fn := range c.watchers {
+		(*fn)(change)
+	}
+}
+
+// reloadLocked brings the view of one topic in line with the store. After a failed write nobody
+// knows what the store holds: the write may have taken place, or somebody else's.
+func (c *Catalog) reloadLocked(ctx context.Context, name freshet.TopicName) {
+	value, revision, err := c.records.Get(context.WithoutCancel(ctx), string(name))
+	if errors.Is(err, freshet.ErrNotFound) {
+		c.adoptLocked(name, nil)
+		return
+	}
+	if err != nil {
+		return // the store is away; the next write finds out by its revision
+	}
+	e, err := entry(value, revision)
+	if old := c.find(name); err != nil || old != nil && old.Version == e.Version {
+		return
+	}
+	c.adoptLocked(name, e)
+}
+
+// encode writes the document of a topic as it is stored.
+func encode(t freshet.Topic) ([]byte, error) {
+	t.Status = nil
+	document, err := marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("encode topic %q: %w", t.Name, err)
+	}
+	return document, nil
+}
+
+// marshal writes compact JSON in which URLs keep their ampersands.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,229 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"freshet"
+	"freshet/internal/strict"
+)
+
+// Sources are the types of source that a topic may have, by name.
+type Sources map[string]SourceType
+
+// A SourceType is what the catalog needs to know of one.
+type SourceType struct {
+	Kinds []freshet.Kind                               // the kinds of topic that it can feed; none: every kind
+	Check func(config json.RawMessage) freshet.Invalid // pointers are relative to config, which is at least {}
+}
+
+// Ranges of a topic's settings.
+const (
+	minAge     = freshet.Duration(time.Second)
+	maxAge     = freshet.Duration(30 * 24 * time.Hour)
+	maxEvents  = 1_000_000
+	minBytes   = freshet.Bytes(1 << 10)
+	maxBytes   = freshet.Bytes(16 << 30)
+	minPayload = freshet.Bytes(1)
+)
+
+// Decode reads a topic document as a user writes it and reports everything that is wrong with it,
+// in document order. The topic is as written: defaults are not filled in, and what only the server
+// sets is dropped.
+func (s Sources) Decode(data []byte) (freshet.Topic, freshet.Invalid) {
+	var t freshet.Topic
+	decoded := strict.Decode(data, &t)
+	return own(t), strict.Merge(data, decoded, s.Check(&t))
+}
+
+// own is the topic without what the server adds.
+func own(t freshet.Topic) freshet.Topic {
+	t.ManagedBy, t.CreateTimestamp, t.ModifyTimestamp, t.Status = "", time.Time{}, time.Time{}, nil
+	return t
+}
+
+// Check reports everything that is wrong with a topic, in the order of its members.
+func (s Sources) Check(t *freshet.Topic) freshet.Invalid {
+	var c checker
+	if err := t.Name.Validate(); err != nil {
+		c.mistake("/name", "%s", err)
+	}
+	switch kinds := []string{string(freshet.KindSnapshot), string(freshet.KindEvent)}; {
+	case t.Kind == "":
+		c.mistake("/kind", "required: snapshot for a document that changes, event for a stream of messages")
+	case t.Kind.Modes() == nil:
+		c.mistake("/kind", "%q is not a kind of topic%s", t.Kind, choices(string(t.Kind), kinds))
+	}
+	c.source(s, t)
+	c.subscribers(t)
+	c.between("/history/maxAge", t.History.MaxAge, minAge, maxAge)
+	if n := t.History.MaxEvents; n < 0 || n > maxEvents {
+		c.mistake("/history/maxEvents", "must be from 1 to %d, not %d", maxEvents, n)
+	}
+	c.size("/history/maxBytes", t.History.MaxBytes, minBytes, maxBytes)
+	c.size("/limits/payload", t.Limits.Payload, minPayload, freshet.MaxPayload)
+	c.diff(t)
+	return c.found
+}
+
+type checker struct{ found freshet.Invalid }
+
+func (c *checker) mistake(pointer, format string, args ...any) {
+	c.found = append(c.found, freshet.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) between(pointer string, d, low, high freshet.Duration) {
+	if d != 0 && (d < low || d > high) {
+		c.mistake(pointer, "must be from %s to %s, not %s", low, high, d)
+	}
+}
+
+func (c *checker) size(pointer string, b, low, high freshet.Bytes) {
+	if b != 0 && (b < low || b > high) {
+		c.mistake(pointer, "must be from %s to %s, not %s", low, high, b)
+	}
+}
+
+// choices says what a word could have been.
+func choices(word string, names []string) string {
+	if near := strict.Near(word, names); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ": use " + strings.Join(names, " or ")
+}
+
+func (c *checker) source(known Sources, t *freshet.Topic) {
+	names := slices.Sorted(maps.Keys(known))
+	source, ok := known[t.Source.Type]
+	switch {
+	case t.Source.Type == "":
+		c.mistake("/source/type", "required%s", choices("", names))
+		return
+	case !ok:
+		c.mistake("/source/type", "%q is not a type of source%s", t.Source.Type, choices(t.Source.Type, names))
+		return
+	case len(source.Kinds) > 0 && t.Kind.Modes() != nil && !slices.Contains(source.Kinds, t.Kind):
+		c.mistake("/source/type", "%s cannot feed topics of the kind %s", t.Source.Type, t.Kind)
+	}
+	config := t.Source.Config
+	if len(config) == 0 || string(config) == "null" {
+		config = json.RawMessage("{}")
+	}
+	c.found = append(c.found, source.Check(config).In("/source/config")...)
+}
+
+func (c *checker) subscribers(t *freshet.Topic) {
+	seen := map[string]bool{}
+	for i, s := range t.Subscribers {
+		at := "/subscribers/" + strconv.Itoa(i)
+		switch {
+		case s.Type == "":
+			c.mistake(at+"/type", "required: use sse")
+		case s.Type != "sse":
+			c.mistake(at+"/type", "%q is not a type of subscriber that is supported: use sse", s.Type)
+		case seen[s.Type]:
+			c.mistake(at+"/type", "%s is there already: put all of its modes into one entry", s.Type)
+		}
+		seen[s.Type] = true
+		if fit := t.Kind.Modes(); fit != nil { // else the kind is the mistake
+			c.modes(at, s, t.Kind, fit)
+		}
+	}
+}
+
+func (c *checker) modes(at string, s freshet.Subscriber, kind freshet.Kind, fit []freshet.Mode) {
+	var names []string
+	for _, m := range fit {
+		names = append(names, string(m))
+	}
+	for j, m := range s.AllowedModes {
+		pointer := at + "/allowedModes/" + strconv.Itoa(j)
+		switch {
+		case !slices.Contains(fit, m):
+			c.mistake(pointer, "%q is not a mode of topics of the kind %s%s", m, kind, choices(string(m), names))
+		case slices.Contains(s.AllowedModes[:j], m):
+			c.mistake(pointer, "%s is there already", m)
+		}
+	}
+	switch m := s.DefaultMode; {
+	case m == "":
+	case !slices.Contains(fit, m):
+		c.mistake(at+"/defaultMode", "%q is not a mode of topics of the kind %s%s", m, kind, choices(string(m), names))
+	case len(s.AllowedModes) > 0 && !slices.Contains(s.AllowedModes, m):
+		c.mistake(at+"/defaultMode", "%s is not among the allowedModes", m)
+	}
+}
+
+func (c *checker) diff(t *freshet.Topic) {
+	if t.Kind == freshet.KindEvent && (len(t.Diff.ArrayKeys) > 0 || len(t.Diff.Ignore) > 0) {
+		c.mistake("/diff", "no changes are computed for topics of the kind event: remove it")
+		return
+	}
+	for _, pointer := range slices.Sorted(maps.Keys(t.Diff.ArrayKeys)) {
+		at := "/diff/arrayKeys/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(pointer)
+		if err := checkPointer(pointer); err != nil {
+			c.mistake(at, "%s", err)
+		}
+		if t.Diff.ArrayKeys[pointer] == "" {
+			c.mistake(at, "must name the member that identifies the items of the array")
+		}
+	}
+	for i, pointer := range t.Diff.Ignore {
+		at := "/diff/ignore/" + strconv.Itoa(i)
+		if err := checkPointer(pointer); err != nil {
+			c.mistake(at, "%s", err)
+		} else if pointer == "" {
+			c.mistake(at, "this is the whole document: nothing would ever change")
+		}
+	}
+}
+
+// checkPointer checks the syntax of RFC 6901 section 3.
+func checkPointer(p string) error {
+	if p != "" && p[0] != '/' {
+		return fmt.Errorf("%q is not a JSON Pointer: it must start with a slash, such as %q", p, "/"+p)
+	}
+	for i := range len(p) {
+		if p[i] == '~' && (i+1 == len(p) || p[i+1] != '0' && p[i+1] != '1') {
+			return fmt.Errorf("%q is not a JSON Pointer: write ~0 for ~ and ~1 for a slash in a name", p)
+		}
+	}
+	return nil
+}
+
+// Effective is the topic with its defaults filled in.
+func Effective(t freshet.Topic) freshet.Topic {
+	fit := t.Kind.Modes()
+	if len(t.Subscribers) == 0 {
+		t.Subscribers = []freshet.Subscriber{{Type: "sse"}}
+	} else {
+		t.Subscribers = slices.Clone(t.Subscribers)
+	}
+	for i := range t.Subscribers {
+		s := &t.Subscribers[i]
+		if len(s.AllowedModes) == 0 {
+			s.AllowedModes = fit
+		}
+		if s.DefaultMode == "" && len(s.AllowedModes) > 0 {
+			s.DefaultMode = s.AllowedModes[0]
+		}
+	}
+	if t.History.MaxAge == 0 {
+		t.History.MaxAge = freshet.DefaultMaxAge
+	}
+	if t.History.MaxEvents == 0 {
+		t.History.MaxEvents = freshet.DefaultMaxEvents
+	}
+	if t.History.MaxBytes == 0 {
+		t.History.MaxBytes = freshet.DefaultMaxBytes
+	}
+	if t.Limits.Payload == 0 {
+		t.Limits.Payload = freshet.DefaultPayload
+	}
+	return t
+}

@@ -1,0 +1,273 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"freshet"
+	"freshet/internal/strict"
+)
+
+// Who a topic is managed by.
+const (
+	byFile = "file"
+	byAPI  = "api"
+)
+
+// A Write says when a change may be made, and whether it is.
+type Write struct {
+	Match  []string // If-Match: the versions of which the topic must have one; "*" is any; none: no matter
+	Absent bool     // If-None-Match: *: the topic must not exist
+	DryRun bool     // check everything, and return what would be stored, but store nothing
+}
+
+func (w Write) allows(name freshet.TopicName, e *Entry) error {
+	switch {
+	case w.Absent && e != nil:
+		return fmt.Errorf("topic %q exists already: %w", name, ErrPrecondition)
+	case len(w.Match) > 0 && e == nil:
+		return fmt.Errorf("topic %q does not exist: %w", name, ErrPrecondition)
+	case len(w.Match) > 0 && !slices.Contains(w.Match, "*") && !slices.Contains(w.Match, e.Version):
+		return fmt.Errorf("topic %q has another version by now, %q: read it again: %w", name, e.Version, ErrPrecondition)
+	}
+	return nil
+}
+
+// Create stores a new topic. The error is a freshet.Invalid that lists every mistake in document, or
+// freshet.ErrExists.
+func (c *Catalog) Create(ctx context.Context, document []byte, w Write) (Entry, error) {
+	t, bad := c.sources.Decode(document)
+	if bad != nil {
+		return Entry{}, bad
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	old := c.find(t.Name)
+	if err := w.allows(t.Name, old); err != nil {
+		return Entry{}, err
+	}
+	if old != nil {
+		return Entry{}, fmt.Errorf("topic %q: %w", t.Name, freshet.ErrExists)
+	}
+	return c.storeLocked(ctx, nil, t, byAPI, w.DryRun)
+}
+
+// Put stores document as the topic of this name, new or in the place of what is there. The document
+// may leave the name out. created says that there was none before.
+func (c *Catalog) Put(ctx context.Context, name freshet.TopicName, document []byte, w Write) (e Entry, created bool, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	old := c.find(name)
+	if err := permit(name, old, w); err != nil {
+		return Entry{}, false, err
+	}
+	t, err := c.readLocked(name, old, document)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	e, err = c.storeLocked(ctx, old, t, byAPI, w.DryRun)
+	return e, old == nil, err
+}
+
+// Patch changes the topic by a JSON Merge Patch (RFC 7396) of the document that was written, without
+// the defaults: null takes a member out, and so brings its default back.
+func (c *Catalog) Patch(ctx context.Context, name freshet.TopicName, patch []byte, w Write) (Entry, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	old := c.find(name)
+	if old == nil {
+		return Entry{}, fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+	}
+	if err := permit(name, old, w); err != nil {
+		return Entry{}, err
+	}
+	var whatever any
+	if bad := strict.Decode(patch, &whatever); bad != nil {
+		return Entry{}, bad
+	}
+	document, err := encode(own(old.stored))
+	if err != nil {
+		return Entry{}, err
+	}
+	t, err := c.readLocked(name, old, mergePatch(document, patch))
+	if err != nil {
+		return Entry{}, err
+	}
+	return c.storeLocked(ctx, old, t, byAPI, w.DryRun)
+}
+
+// Delete removes the topic.
+func (c *Catalog) Delete(ctx context.Context, name freshet.TopicName, w Write) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	old := c.find(name)
+	if old == nil {
+		return fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+	}
+	if err := permit(name, old, w); err != nil || w.DryRun {
+		return err
+	}
+	return c.removeLocked(ctx, old)
+}
+
+// permit says whether the API may change the topic, which may not exist.
+func permit(name freshet.TopicName, old *Entry, w Write) error {
+	if old != nil && old.stored.ManagedBy == byFile {
+		return fmt.Errorf("topic %q: %w: change it there", name, freshet.ErrManaged)
+	}
+	return w.allows(name, old)
+}
+
+// readLocked reads a document that is to replace old, which may be nil, under a name that is given.
+func (c *Catalog) readLocked(name freshet.TopicName, old *Entry, document []byte) (freshet.Topic, error) {
+	var t freshet.Topic
+	decoded := strict.Decode(document, &t)
+	var moved freshet.Invalid
+	if t.Name == "" {
+		t.Name = name
+	} else if t.Name != name {
+		moved = freshet.Invalid{{Pointer: "/name", Detail: fmt.Sprintf("must be %q, the topic that the URL names: topics cannot be renamed", name)}}
+	}
+	checked := append(moved, c.sources.Check(&t)...)
+	if old != nil && t.Kind != old.stored.Kind && t.Kind.Modes() != nil {
+		checked = append(checked, kindChanged(old.stored.Kind))
+	}
+	if bad := strict.Merge(document, decoded, checked); bad != nil {
+		return freshet.Topic{}, bad
+	}
+	return own(t), nil
+}
+
+func kindChanged(kind freshet.Kind) freshet.FieldError {
+	return freshet.FieldError{Pointer: "/kind", Detail: fmt.Sprintf("must stay %q: the kind of a topic never changes; delete the topic and create it again", kind)}
+}
+
+// storeLocked writes t in the place of old, which may be nil. Where nothing would change, nothing is
+// written and the version stays.
+func (c *Catalog) storeLocked(ctx context.Context, old *Entry, t freshet.Topic, manager string, dry bool) (Entry, error) {
+	t.ManagedBy = manager
+	t.ModifyTimestamp = time.Now().UTC().Truncate(time.Millisecond)
+	t.CreateTimestamp = t.ModifyTimestamp
+	var revision uint64
+	if old != nil {
+		t.CreateTimestamp, revision = old.stored.CreateTimestamp, old.revision
+		if same(old.stored, t) {
+			return *old, nil
+		}
+	}
+	document, err := encode(t)
+	if err != nil {
+		return Entry{}, err
+	}
+	if dry {
+		return dryEntry(document, old)
+	}
+	after, err := c.records.Put(ctx, string(t.Name), document, revision)
+	if err != nil {
+		c.reloadLocked(ctx, t.Name)
+		return Entry{}, fmt.Errorf("store topic %q: %w", t.Name, lost(err, old == nil))
+	}
+	e, err := entry(document, after)
+	if err != nil {
+		return Entry{}, err
+	}
+	c.adoptLocked(t.Name, e)
+	return *e, nil
+}
+
+// dryEntry is what would be stored. It has no version of its own yet.
+func dryEntry(document []byte, old *Entry) (Entry, error) {
+	e, err := entry(document, 0)
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Version = ""
+	if old != nil {
+		e.Version = old.Version
+	}
+	return *e, nil
+}
+
+// lost names the race that a write lost: a store may call every one of them a conflict.
+func lost(err error, creating bool) error {
+	if creating && errors.Is(err, freshet.ErrConflict) {
+		return fmt.Errorf("%w: %w", freshet.ErrExists, err)
+	}
+	return err
+}
+
+// same compares but for when.
+func same(a, b freshet.Topic) bool {
+	a.ModifyTimestamp = b.ModifyTimestamp
+	x, errX := encode(a)
+	y, errY := encode(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+func (c *Catalog) removeLocked(ctx context.Context, old *Entry) error {
+	name := old.stored.Name
+	if err := c.records.Delete(ctx, string(name), old.revision); err != nil {
+		c.reloadLocked(ctx, name)
+		return fmt.Errorf("delete topic %q: %w", name, err)
+	}
+	c.adoptLocked(name, nil)
+	return nil
+}
+
+// Sync makes the topics of the configuration file, which are valid and have different names, those
+// that it manages: new ones are stored, changed ones replaced, and those that left the file deleted.
+// A topic of the API that the file names is the file's from now on.
+func (c *Catalog) Sync(ctx context.Context, topics []freshet.Topic) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	listed := map[freshet.TopicName]bool{}
+	for i, t := range topics {
+		listed[t.Name] = true
+		if old := c.find(t.Name); old != nil && old.stored.Kind != t.Kind {
+			return fmt.Errorf("topic %q of the configuration file: %w", t.Name, freshet.Invalid{kindChanged(old.stored.Kind)}.In(fmt.Sprintf("/topics/%d", i)))
+		}
+	}
+	for _, e := range c.all() {
+		if e.stored.ManagedBy == byFile && !listed[e.stored.Name] {
+			if err := c.removeLocked(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	for _, t := range topics {
+		if _, err := c.storeLocked(ctx, c.find(t.Name), own(t), byFile, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergePatch is MergePatch of RFC 7396 section 2, on raw JSON: what it does not touch keeps its
+// spelling. Both are valid JSON.
+func mergePatch(target, patch json.RawMessage) json.RawMessage {
+	var changes map[string]json.RawMessage
+	if json.Unmarshal(patch, &changes) != nil || changes == nil {
+		return patch // not an object
+	}
+	members := map[string]json.RawMessage{}
+	if json.Unmarshal(target, &members) != nil || members == nil {
+		members = map[string]json.RawMessage{}
+	}
+	for name, value := range changes {
+		if string(value) == "null" {
+			delete(members, name)
+		} else {
+			members[name] = mergePatch(members[name], value)
+		}
+	}
+	merged, err := marshal(members)
+	if err != nil {
+		return patch // cannot be: every member was read from valid JSON
+	}
+	return merged
+}
