@@ -27,6 +27,7 @@ var (
 	ErrFormat      = errors.New("not one complete JSON value")
 	ErrNotAllowed  = errors.New("not allowed")
 	ErrUnavailable = errors.New("not available now")
+	ErrInactive    = errors.New("topic not active")
 )
 
 // A Kind says what a topic carries. It never changes during the life of a topic.
@@ -115,4 +116,10 @@ const (
 	FaultFormat      = 70016 // not one complete JSON value, or too deep
 	FaultRedirect    = 70300 // too many redirects, or one that is not followed
 	FaultHTTP        = 70000 // + 400 401 403 404 405 406 408 410 429 500 502 503 504
+)
+
+// The codes that tell of a stream itself.
+const (
+	FaultGap  = 40404 // what the reader missed is no longer kept
+	FaultSlow = 50503 // the reader fell too far behind; it may resume
 )

@@ -1,0 +1,196 @@
+// Package flow runs topics: what a source obtains is compared with what was there, and what changed goes
+// into the journal and from there to the topic's followers.
+//
+// A topic's source runs while somebody follows it, or always where the topic says so. Its feed is in
+// memory while somebody follows and a little longer.
+package flow
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freshet"
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/source"
+)
+
+// A Journal is the durable history of topics.
+type Journal interface {
+	fanout.Journal
+	// Append adds an event after head, which is the last there is, and returns its position;
+	// freshet.ErrConflict where head is not the last any more.
+	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error)
+	// PutKeyframe keeps a full document with the position that it results from.
+	PutKeyframe(ctx context.Context, id freshet.TopicID, doc freshet.Event) error
+	// Trim drops what is beyond the bounds, but nothing that is needed to rebuild what is kept.
+	Trim(ctx context.Context, id freshet.TopicID, maxAge time.Duration, maxEvents int, maxBytes int64) error
+	// Delete drops everything there is of a topic.
+	Delete(ctx context.Context, id freshet.TopicID) error
+}
+
+// A Change is what happened to a topic, for people who watch.
+type Change struct {
+	Time          time.Time
+	Topic         freshet.TopicName
+	Type          freshet.EventType
+	Revision      freshet.Revision
+	Operations    int // of a patch
+	Bytes         int // of the event
+	DocumentBytes int // of the document after it
+	Fault         *freshet.Fault
+}
+
+// A Config is what a Flow works with.
+type Config struct {
+	Journal   Journal
+	NewSource func(t freshet.Topic) (source.Source, error)
+	ID        func(freshet.TopicName) freshet.TopicID
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
+	Watch     func(Change) // may be nil; must not block
+}
+
+// A Flow is the topics of one node. Close it.
+type Flow struct {
+	Config
+	stats *meters
+	base  context.Context // of all that topics run; ended by Close, not by a request
+	stop  context.CancelCauseFunc
+	wg    sync.WaitGroup
+
+	mu     sync.Mutex
+	topics map[freshet.TopicName]*topic
+	closed bool
+}
+
+// New returns a Flow without topics.
+func New(c Config) *Flow {
+	base, stop := context.WithCancelCause(context.Background())
+	f := &Flow{Config: c, base: base, stop: stop, topics: map[freshet.TopicName]*topic{}}
+	f.stats = newMeters(c.Metrics, f)
+	return f
+}
+
+// ErrStopping is why feeds end when the process stops.
+var ErrStopping = fmt.Errorf("the server is stopping: %w", freshet.ErrUnavailable)
+
+// Close ends the sources, then the feeds, and returns once all have ended.
+func (f *Flow) Close() {
+	f.mu.Lock()
+	f.closed = true
+	topics := f.topics
+	f.topics = nil
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, t := range topics {
+		wg.Go(t.stopSource)
+	}
+	wg.Wait()
+	f.stop(ErrStopping)
+	f.wg.Wait()
+}
+
+// EndFeeds ends every stream that is followed now and refuses new ones, while sources go on until Close.
+func (f *Flow) EndFeeds() { f.stop(ErrStopping) }
+
+// Put makes a topic run as configured. One that runs already goes on with its history and followers.
+func (f *Flow) Put(c freshet.Topic) error {
+	src, err := f.NewSource(c)
+	if err != nil {
+		return fmt.Errorf("topic %s: %w", c.Name, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrStopping
+	}
+	t, ok := f.topics[c.Name]
+	if !ok {
+		t = newTopic(f, c.Name, c.Kind)
+		f.topics[c.Name] = t
+	}
+	t.configure(c, src)
+	return nil
+}
+
+// Remove ends a topic's source and feed and drops its history. Its followers are told ErrNotFound.
+func (f *Flow) Remove(ctx context.Context, name freshet.TopicName) error {
+	f.mu.Lock()
+	t, ok := f.topics[name]
+	delete(f.topics, name)
+	f.mu.Unlock()
+	if ok {
+		t.remove()
+		f.stats.forget(name)
+	}
+	if err := f.Journal.Delete(ctx, f.ID(name)); err != nil {
+		return fmt.Errorf("delete the history of %s: %w", name, err)
+	}
+	return nil
+}
+
+func (f *Flow) topic(name freshet.TopicName) (*topic, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, ErrStopping
+	}
+	t, ok := f.topics[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", freshet.ErrNotFound, name)
+	}
+	return t, nil
+}
+
+func (f *Flow) all() []*topic {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.topics))
+}
+
+// Follow starts following a topic, whose source runs until the follower is closed.
+func (f *Flow) Follow(name freshet.TopicName) (*Follower, error) {
+	t, err := f.topic(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.follow(), nil
+}
+
+// Publish hands a payload to a topic whose source is http-post. The event is in the journal when it
+// returns. freshet.ErrNotAllowed: another kind of source; freshet.ErrGone: nobody follows the topic and
+// it is not always on; a freshet.Fault: the payload is refused.
+func (f *Flow) Publish(ctx context.Context, name freshet.TopicName, data []byte) (freshet.Event, error) {
+	t, err := f.topic(name)
+	if err != nil {
+		return freshet.Event{}, err
+	}
+	return t.publish(ctx, data)
+}
+
+// Limit is how large a payload of a topic may be; 0 where there is no such topic.
+func (f *Flow) Limit(name freshet.TopicName) freshet.Bytes {
+	t, err := f.topic(name)
+	if err != nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return orDefault(t.conf.Limits.Payload, freshet.DefaultPayload)
+}
+
+// Status says what a topic is doing now; nil where there is none.
+func (f *Flow) Status(name freshet.TopicName) *freshet.Status {
+	t, err := f.topic(name)
+	if err != nil {
+		return nil
+	}
+	return t.status()
+}

@@ -1,0 +1,133 @@
+package flow
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freshet"
+)
+
+// maxLabels bounds how many topics have series of their own; the others share "_other", so that a
+// flood of topics cannot flood the metrics.
+const maxLabels = 1000
+
+// meters are the metrics of the data's path.
+type meters struct {
+	polls   *prometheus.CounterVec
+	took    prometheus.Histogram
+	events  *prometheus.CounterVec
+	bytes   *prometheus.CounterVec
+	saved   prometheus.Counter
+	diff    prometheus.Histogram
+	latency prometheus.Histogram
+	slow    prometheus.Counter
+
+	mu     sync.Mutex
+	labels map[freshet.TopicName]bool
+}
+
+func newMeters(reg prometheus.Registerer, f *Flow) *meters {
+	m := &meters{
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_polls_total",
+			Help: "Reports of sources, by result: changed, unchanged, not_modified or error."}, []string{"topic", "result"}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_poll_duration_seconds",
+			Help: "How long requests to upstreams took.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_events_total",
+			Help: "Events appended to the journal, by type."}, []string{"topic", "type"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_bytes_total",
+			Help: "Bytes of events sent to subscribers (out) and appended to the journal (in)."}, []string{"direction", "topic"}),
+		saved: prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_bytes_saved_total",
+			Help: "Bytes that full documents at each change would have taken beyond what was sent."}),
+		diff: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_diff_duration_seconds",
+			Help: "How long finding what changed took.", Buckets: prometheus.ExponentialBuckets(0.00001, 3, 12)}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_event_latency_seconds",
+			Help: "From the upstream's answer to the write to a subscriber's socket.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14)}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_slow_consumer_disconnects_total",
+			Help: "Subscribers cut because they were too slow."}),
+		labels: map[freshet.TopicName]bool{},
+	}
+	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, collector{f, m})
+	return m
+}
+
+// label is the topic's own label, as long as there is room.
+func (m *meters) label(name freshet.TopicName) string {
+	if IsAdHoc(name) {
+		return "_adhoc"
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.labels[name] {
+		if len(m.labels) >= maxLabels {
+			return "_other"
+		}
+		m.labels[name] = true
+	}
+	return string(name)
+}
+
+// forget drops the series of a topic that is gone.
+func (m *meters) forget(name freshet.TopicName) {
+	m.mu.Lock()
+	delete(m.labels, name)
+	m.mu.Unlock()
+	for _, v := range []*prometheus.CounterVec{m.polls, m.events, m.bytes} {
+		v.DeletePartialMatch(prometheus.Labels{"topic": string(name)})
+	}
+}
+
+func (m *meters) polled(name freshet.TopicName, result string, took time.Duration) {
+	m.polls.WithLabelValues(m.label(name), result).Inc()
+	if took > 0 {
+		m.took.Observe(took.Seconds())
+	}
+}
+
+func (m *meters) published(name freshet.TopicName, ev freshet.Event) {
+	label := m.label(name)
+	m.events.WithLabelValues(label, string(ev.Type)).Inc()
+	m.bytes.WithLabelValues("in", label).Add(float64(len(ev.Data)))
+}
+
+// A collector reads the gauges off the topics when somebody asks.
+type collector struct {
+	flow *Flow
+	m    *meters
+}
+
+var (
+	topicsDesc      = prometheus.NewDesc("freshet_topics", "Topics, by state: idle, running or failing.", []string{"state"}, nil)
+	subscribersDesc = prometheus.NewDesc("freshet_subscribers", "Subscribers connected now.", []string{"topic"}, nil)
+	stalenessDesc   = prometheus.NewDesc("freshet_source_staleness_seconds", "Since a running source last obtained or confirmed its document.", []string{"topic"}, nil)
+)
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- topicsDesc
+	ch <- subscribersDesc
+	ch <- stalenessDesc
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	states := map[string]int{"idle": 0, "running": 0, "failing": 0}
+	subscribers, stale := map[string]int{}, map[string]float64{}
+	for _, t := range c.flow.all() {
+		s := t.status()
+		states[s.State]++
+		label := c.m.label(t.conf.Name)
+		subscribers[label] += s.Subscribers
+		if s.State != "idle" && !s.LastSuccess.IsZero() {
+			stale[label] = max(stale[label], time.Since(s.LastSuccess).Seconds())
+		}
+	}
+	for state, n := range states {
+		ch <- prometheus.MustNewConstMetric(topicsDesc, prometheus.GaugeValue, float64(n), state)
+	}
+	for label, n := range subscribers {
+		ch <- prometheus.MustNewConstMetric(subscribersDesc, prometheus.GaugeValue, float64(n), label)
+	}
+	for label, s := range stale {
+		ch <- prometheus.MustNewConstMetric(stalenessDesc, prometheus.GaugeValue, s, label)
+	}
+}

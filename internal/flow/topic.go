@@ -1,0 +1,333 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"freshet"
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/source"
+	"freshet/jsonpatch"
+)
+
+const (
+	// A client that reconnects is back within that time, so its source is not stopped for it.
+	sourceLingers = 3 * time.Second
+	// What a feed holds in memory serves readers that come back.
+	feedLingers = time.Minute
+	// How long the last keyframe may take when a source stops.
+	stopTakes = 5 * time.Second
+)
+
+// depth bounds how deep a payload may be nested: parsers of clients fail from 1000 on.
+const depth = 256
+
+// A topic is one topic on this node.
+type topic struct {
+	flow *Flow
+	id   freshet.TopicID
+	kind freshet.Kind
+	log  *slog.Logger
+
+	mu        sync.Mutex
+	conf      freshet.Topic
+	source    source.Source
+	runner    *runner // knows the topic's state, whether the source runs or not
+	followers int
+	feed      *fanout.Feed
+	endFeed   context.CancelCauseFunc
+	running   *run          // nil: the source is stopped
+	lingering *time.Timer   // stops the source
+	feedTimer *time.Timer   // ends the feed
+	grace     time.Duration // of an ad-hoc topic: how long it outlives its last follower
+	expiry    *time.Timer   // ends an ad-hoc topic
+	removed   bool
+}
+
+// A run is the time between a start and a stop of a source.
+type run struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func newTopic(f *Flow, name freshet.TopicName, kind freshet.Kind) *topic {
+	return &topic{flow: f, id: f.ID(name), kind: kind, log: f.Log.With("topic", string(name))}
+}
+
+// configure makes the topic run as c says; a source that runs is exchanged.
+func (t *topic) configure(c freshet.Topic, src source.Source) {
+	t.stopSource()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conf, t.source = c, src
+	t.runner = t.newRunner(c)
+	if c.Source.AlwaysOn || t.followers > 0 {
+		t.startLocked()
+	}
+}
+
+func (t *topic) newRunner(c freshet.Topic) *runner {
+	c.History.MaxAge = orDefault(c.History.MaxAge, freshet.DefaultMaxAge)
+	c.History.MaxEvents = orDefault(c.History.MaxEvents, freshet.DefaultMaxEvents)
+	c.History.MaxBytes = orDefault(c.History.MaxBytes, freshet.DefaultMaxBytes)
+	c.Limits.Payload = orDefault(c.Limits.Payload, freshet.DefaultPayload)
+	differ, err := jsonpatch.NewDiffer(jsonpatch.Options{ArrayKeys: c.Diff.ArrayKeys, Ignore: c.Diff.Ignore})
+	if err != nil { // the catalog lets no such topic in
+		t.log.Error("diff options are ignored", "err", err)
+		differ, _ = jsonpatch.NewDiffer(jsonpatch.Options{})
+	}
+	r := &runner{topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log,
+		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer}
+	if r.told == nil {
+		r.told = func(Change) {}
+	}
+	return r
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// offer passes a document on to the feed, where there is one.
+func (t *topic) offer(r freshet.Revision, tag freshet.Tag, doc []byte) {
+	t.mu.Lock()
+	feed := t.feed
+	t.mu.Unlock()
+	if feed != nil {
+		feed.Offer(r, tag, bytes.Clone(doc))
+	}
+}
+
+func (t *topic) startLocked() {
+	if t.running != nil || t.removed || t.flow.base.Err() != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(t.flow.base)
+	r := &run{stop, make(chan struct{})}
+	t.running = r
+	src, sink := t.source, t.runner
+	sink.mu.Lock()
+	sink.reported = false
+	sink.mu.Unlock()
+	t.flow.wg.Go(func() {
+		defer close(r.done)
+		if err := src.Run(ctx, sink); err != nil && ctx.Err() == nil {
+			t.log.Error("the source cannot work", "err", err)
+			sink.Fault(ctx, freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultStartup, Category: "publication", Message: err.Error()}, 0)
+			<-ctx.Done()
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
+		defer cancel()
+		sink.stop(last)
+	})
+}
+
+// stopSource ends the source and returns once it has.
+func (t *topic) stopSource() {
+	t.mu.Lock()
+	r := t.running
+	t.running = nil
+	t.mu.Unlock()
+	if r != nil {
+		r.stop()
+		<-r.done
+	}
+}
+
+func (t *topic) follow() *Follower {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.followers++
+	t.startFeedLocked()
+	t.startLocked()
+	return &Follower{topic: t, Feed: t.feed, Topic: t.conf}
+}
+
+func (t *topic) startFeedLocked() {
+	if t.feed != nil {
+		return
+	}
+	ctx, end := context.WithCancelCause(t.flow.base)
+	feed := fanout.New(t.flow.Journal, t.id, t.kind, t.log)
+	t.feed, t.endFeed = feed, end
+	t.flow.wg.Go(func() { feed.Run(ctx) })
+}
+
+// unfollow is one follower less. After the last, what runs for them lingers a little.
+func (t *topic) unfollow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.followers--; t.followers > 0 {
+		return
+	}
+	t.lingering = after(t.lingering, sourceLingers, func() {
+		t.mu.Lock()
+		wanted := t.followers > 0 || t.conf.Source.AlwaysOn
+		t.mu.Unlock()
+		if !wanted {
+			t.stopSource()
+			t.restartIfFollowed()
+		}
+	})
+	if t.grace > 0 {
+		t.expiry = after(t.expiry, t.grace, func() { t.flow.expire(t) })
+	}
+	t.feedTimer = after(t.feedTimer, feedLingers, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.followers == 0 && t.feed != nil {
+			t.endFeed(ErrIdle)
+			t.feed = nil
+		}
+	})
+}
+
+// ErrIdle is why a feed ends that nobody follows.
+var ErrIdle = fmt.Errorf("nobody follows: %w", freshet.ErrUnavailable)
+
+// restartIfFollowed starts the source for a follower who came while it was being stopped.
+func (t *topic) restartIfFollowed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.followers > 0 {
+		t.startLocked()
+	}
+}
+
+func after(timer *time.Timer, d time.Duration, do func()) *time.Timer {
+	if timer != nil {
+		timer.Stop()
+	}
+	return time.AfterFunc(d, do)
+}
+
+func (t *topic) remove() {
+	t.stopSource()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.removed = true
+	if t.feed != nil {
+		t.endFeed(fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, t.conf.Name))
+		t.feed = nil
+	}
+}
+
+func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error) {
+	t.mu.Lock()
+	conf, active, r := t.conf, t.running != nil, t.runner
+	t.mu.Unlock()
+	switch {
+	case !isPushed(conf.Source.Type):
+		return freshet.Event{}, fmt.Errorf("%w: the source of %s is %s", freshet.ErrNotAllowed, conf.Name, conf.Source.Type)
+	case !active:
+		return freshet.Event{}, fmt.Errorf("%w: nobody follows %s and it is not always on", freshet.ErrInactive, conf.Name)
+	}
+	return r.take(ctx, source.Payload{Data: data, Time: time.Now().UTC()})
+}
+
+func (t *topic) status() *freshet.Status {
+	t.mu.Lock()
+	s := &freshet.Status{State: "idle", Subscribers: t.followers}
+	if t.running != nil {
+		s.State = "running"
+	}
+	r := t.runner
+	t.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.LastSuccess = r.success
+	if !r.loaded {
+		return s
+	}
+	if s.Revision = r.head.Revision; r.docAt.Sequence > 0 {
+		s.EventID, s.LastChange = r.docAt.ID(), r.docAt.Time
+	}
+	if r.doc != nil {
+		s.Bytes = len(r.doc.Bytes())
+	}
+	if s.Fault = r.fault; r.fault != nil {
+		s.State = "failing"
+	}
+	return s
+}
+
+// A Follower follows a topic until it is closed.
+type Follower struct {
+	Feed  *fanout.Feed
+	Topic freshet.Topic // as configured when the follower came
+	topic *topic
+	once  sync.Once
+}
+
+// Sent takes note of a batch that was written to the follower's socket, of so many bytes.
+func (f *Follower) Sent(b fanout.Batch, bytes int) {
+	m := f.topic.flow.stats
+	m.bytes.WithLabelValues("out", m.label(f.Topic.Name)).Add(float64(bytes))
+	doc, _ := f.Feed.Current()
+	for _, e := range b.Entries {
+		if e.Type == freshet.TypePatch && doc != nil {
+			m.saved.Add(float64(max(0, len(doc.Data)-len(e.Data))))
+		}
+	}
+	if len(b.Entries) == 1 && b.Entries[0].Type == freshet.TypePatch && b.Reset == "" {
+		m.latency.Observe(time.Since(b.Entries[0].Time).Seconds())
+	}
+}
+
+// Cut takes note that the follower was too slow.
+func (f *Follower) Cut() { f.topic.flow.stats.slow.Inc() }
+
+// Close ends the following. It may be called again.
+func (f *Follower) Close() { f.once.Do(f.topic.unfollow) }
+
+// Fresh waits until what the feed holds is at most one polling period old: until the source has reported
+// since it was started, and the feed has what came of it; or until ctx ends. It returns what keeps the
+// topic from being up to date.
+func (f *Follower) Fresh(ctx context.Context) *freshet.Fault {
+	fault, head := f.reported(ctx)
+	for {
+		changed := f.Feed.Changed()
+		if f.Feed.Head().Sequence >= head {
+			return fault
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fault
+		}
+	}
+}
+
+func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uint64) {
+	t := f.topic
+	t.mu.Lock()
+	r, pushed := t.runner, isPushed(t.conf.Source.Type)
+	t.mu.Unlock()
+	for {
+		r.mu.Lock()
+		reported, fault, head, checked := r.reported || pushed, r.fault, r.head.Sequence, r.checked
+		r.mu.Unlock()
+		if reported {
+			return fault, head
+		}
+		select {
+		case <-checked:
+		case <-ctx.Done():
+			return &freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultConnection, Category: "publication", Message: "the upstream has not answered yet"}, 0
+		}
+	}
+}
+
+// isPushed says whether data arrives at a type of source by POST.
+func isPushed(sourceType string) bool {
+	k, ok := source.Lookup(sourceType)
+	return ok && k.Pushed
+}

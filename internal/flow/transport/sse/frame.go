@@ -1,0 +1,65 @@
+package sse
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/klauspost/compress/flate"
+
+	"freshet"
+)
+
+// encode writes an event as a block of the event stream format (WHATWG HTML, 9.2.5). The id comes last:
+// clients that store it as soon as they read the line would lose an event that is cut in mid-data.
+// data is one compact JSON value and so has no line breaks.
+func encode(ev freshet.Event) []byte {
+	b := make([]byte, 0, len("event: \ndata: \nid: \n\n")+len(ev.Type)+len(ev.Data)+64)
+	b = append(b, "event: "...)
+	b = append(b, ev.Type...)
+	b = append(b, "\ndata: "...)
+	b = append(b, ev.Data...)
+	if ev.Sequence > 0 {
+		b = append(b, "\nid: "...)
+		b = append(b, ev.ID()...)
+	}
+	return append(b, "\n\n"...)
+}
+
+// preamble is what stands before the first event, inside its block: a block of its own without data
+// is an empty event to several clients. With a reset, it says so in a comment.
+func preamble(retryMillis int, reset string) []byte {
+	b := strconv.AppendInt([]byte("retry: "), int64(retryMillis), 10)
+	b = append(b, '\n')
+	if reset != "" {
+		b = append(b, ": reset "...)
+		b = append(b, reset...)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// The heartbeat is a comment line with no empty line after it, which would make an empty event in some
+// clients.
+const heartbeat = ":\n"
+
+// gzipHeader starts a gzip stream (RFC 1952) whose deflate blocks follow: no name, no time, any system.
+const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+
+// deflate compresses by itself, up to a byte boundary (RFC 1951; a sync flush), so that what was made
+// once can stand in the stream of any connection: no block looks back beyond its own start.
+func deflate(plain []byte) []byte {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	if err == nil {
+		_, err = w.Write(plain)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		panic(err) // a known level and a bytes.Buffer do not fail
+	}
+	return b.Bytes()
+}
+
+func encodeDeflated(ev freshet.Event) []byte { return deflate(encode(ev)) }
