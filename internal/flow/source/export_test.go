@@ -1,0 +1,4 @@
+package source
+
+// RetryAfter is fuzzed by itself.
+var RetryAfter = retryAfter

@@ -1,0 +1,171 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"freshet"
+	"freshet/internal/egress"
+)
+
+// maxRedirects is how many redirects one poll follows.
+const maxRedirects = 5
+
+// An answer is what upstream says the data is now.
+type answer struct {
+	notModified bool
+	body        []byte // complete and decompressed
+	valid       validators
+}
+
+// validators make the next request conditional (RFC 9110 section 13). They are sent only for the
+// URL that they came from.
+type validators struct {
+	url, etag, modified string
+}
+
+// fetch makes one attempt: a request, and one more for each redirect. Exactly one of its results is
+// set.
+func (p *poller) fetch(ctx context.Context) (*answer, *failure) {
+	limited, cancel := context.WithTimeout(ctx, time.Duration(p.Timeout))
+	defer cancel()
+	from := p.target
+	visited := []string{from.String()}
+	for foreign := false; ; {
+		resp, err := p.send(limited, from, foreign)
+		if err != nil {
+			return nil, p.unreachable(limited, err, len(visited) > 1)
+		}
+		if !isRedirect(resp.StatusCode) {
+			a, fail := p.read(limited, resp, from, foreign)
+			_ = resp.Body.Close()
+			return a, fail
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
+		_ = resp.Body.Close()
+		to, fail := p.redirect(resp, from, visited)
+		if fail != nil {
+			return nil, fail
+		}
+		// Once a request left the origin that the configuration names, its headers stay dropped: who
+		// redirects there and back chooses the path.
+		foreign = foreign || !sameOrigin(to, p.target)
+		from, visited = to, append(visited, to.String())
+	}
+}
+
+// send makes one request. A foreign one, to another origin than the configured URL's, has none of
+// the configured headers: any of them may be a credential.
+func (p *poller) send(ctx context.Context, to *url.URL, foreign bool) (*http.Response, error) {
+	var body io.Reader
+	if p.Body != nil {
+		body = bytes.NewReader(p.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, p.Method, to.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	r.Header.Set("Accept", "application/json, application/*+json;q=0.9, */*;q=0.1")
+	if p.Body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if !foreign {
+		for name, value := range p.Headers {
+			r.Header.Set(name, value)
+		}
+	}
+	r.Header.Set("Accept-Encoding", "gzip, deflate")
+	if p.last != nil && p.valid.url == to.String() {
+		if p.valid.etag != "" {
+			r.Header.Set("If-None-Match", p.valid.etag)
+		}
+		if p.valid.modified != "" {
+			r.Header.Set("If-Modified-Since", p.valid.modified)
+		}
+	}
+	resp, err := p.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("poll: %w", err)
+	}
+	return resp, nil
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// redirect is where an answer leads, if the poller goes there.
+func (p *poller) redirect(resp *http.Response, from *url.URL, visited []string) (*url.URL, *failure) {
+	location := resp.Header.Get("Location")
+	if location == "" {
+		return nil, faultf(freshet.FaultRedirect, "upstream answered %s without saying where to", status(resp.StatusCode))
+	}
+	to, err := from.Parse(location)
+	if err == nil {
+		to, err = egress.ParseURL(to.String())
+	}
+	if err != nil {
+		return nil, faultf(freshet.FaultRedirect, "upstream redirects to an address that cannot be used")
+	}
+	to.Fragment, to.RawFragment = "", ""
+	switch {
+	case slices.Contains(visited, to.String()):
+		return nil, faultf(freshet.FaultRedirect, "upstream redirects in a circle, by way of %s", egress.Show(to))
+	case len(visited) > maxRedirects:
+		return nil, faultf(freshet.FaultRedirect, "upstream redirects more than %d times", maxRedirects)
+	case from.Scheme == "https" && to.Scheme == "http":
+		return nil, faultf(freshet.FaultRedirect, "upstream redirects from https to http, which is not followed")
+	case p.Method != http.MethodGet && (!sameOrigin(to, p.target) || resp.StatusCode < http.StatusTemporaryRedirect):
+		return nil, faultf(freshet.FaultRedirect, "upstream redirects a POST to %s, which is not followed", egress.Show(to))
+	}
+	return to, nil
+}
+
+// sameOrigin compares as RFC 6454 section 5 does.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && equalHost(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// read turns an answer that is no redirect into a result.
+func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, foreign bool) (*answer, *failure) {
+	sent := resp.Request.Header
+	conditional := sent.Get("If-None-Match") != "" || sent.Get("If-Modified-Since") != ""
+	switch {
+	case resp.StatusCode == http.StatusNotModified && conditional:
+		return &answer{notModified: true}, nil
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNonAuthoritativeInfo:
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+		return nil, p.refused(resp, foreign)
+	}
+	if isWebPage(resp.Header) {
+		return nil, faultf(freshet.FaultFormat, "upstream answered with a web page, not with JSON: is %s the API itself, and is no login page in front of it?", egress.Show(from))
+	}
+	body, err := readBody(resp, p.limit, len(p.last))
+	if err != nil {
+		return nil, p.unreadable(ctx, err)
+	}
+	return &answer{body: body, valid: validatorsOf(resp.Header, from)}, nil
+}
+
+// validatorsOf keeps what can tell this answer from the next. A Last-Modified that is not at least a
+// second older than the answer cannot: there may be another change in that second (RFC 9110 section
+// 8.8.2.2).
+func validatorsOf(h http.Header, from *url.URL) validators {
+	v := validators{url: from.String(), etag: h.Get("ETag"), modified: h.Get("Last-Modified")}
+	modified, err1 := http.ParseTime(v.modified)
+	date, err2 := http.ParseTime(h.Get("Date"))
+	if err1 != nil || err2 != nil || date.Sub(modified) < time.Second {
+		v.modified = ""
+	}
+	return v
+}

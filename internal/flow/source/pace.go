@@ -1,0 +1,85 @@
+package source
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// slowest is how far apart the polls of a failing upstream get, unless its period is longer.
+	slowest = time.Minute
+	// longestRetryAfter bounds what upstream may ask for. A mistaken year would stop the topic for
+	// good; a day is still polite.
+	longestRetryAfter = 24 * time.Hour
+)
+
+// nextPoll is when the poll after the one that began at start is due: a whole number of periods
+// later, in the future. From the second failure in a row on, it is up to twice as far away with each,
+// at random, so that many topics of one upstream do not come back together.
+func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time {
+	periods := max(1, (now.Sub(start)+period-1)/period)
+	next := start.Add(periods * period)
+	if failed > 1 {
+		next = next.Add(jitter(backOff(failed-1, period, max(period, slowest), 1) - period))
+	}
+	return next
+}
+
+// backOff is the longest pause before retry number n, from 0: initial, growing by factor of itself.
+func backOff(n int, initial, longest time.Duration, factor float64) time.Duration {
+	pause := float64(initial)
+	for range n {
+		pause = min(pause*(1+factor), float64(longest))
+	}
+	return min(time.Duration(pause), longest)
+}
+
+// jitter is a random time of at most longest: "full jitter", which spreads the load of many clients
+// best.
+func jitter(longest time.Duration) time.Duration {
+	if longest <= 0 {
+		return 0
+	}
+	return rand.N(longest + 1) //nolint:gosec // nobody gains by guessing it
+}
+
+// sleep waits until d has passed, by the monotonic clock, or ctx has ended: then it returns false.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// retryAfter reads the Retry-After field of an answer (RFC 9110 section 10.2.3): for how long from
+// now no request is wanted; 0 where it says nothing that can be understood. A date is compared with
+// the answer's own Date, which leaves the difference between two clocks out of it.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || time.Duration(seconds) > longestRetryAfter/time.Second { //nolint:gosec // 32 bits
+			return longestRetryAfter
+		}
+		return time.Duration(seconds) * time.Second //nolint:gosec // 32 bits
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(0, at.Sub(now)), longestRetryAfter)
+}
