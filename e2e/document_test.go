@@ -128,8 +128,10 @@ func applyPatch(doc any, patch []byte) (any, error) {
 			}
 		case op.Op == "copy" || op.Op == "move":
 			doc, err = edit(doc, op.Path, "add", v)
-		default:
+		case op.Op == "add" || op.Op == "replace" || op.Op == "remove":
 			doc, err = edit(doc, op.Path, op.Op, v)
+		default:
+			err = fmt.Errorf("no such operation")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("operation %d, %s %s: %w", i, op.Op, op.Path, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,12 +107,9 @@ type replica struct {
 
 // connected starts a connection; resumed is what the answer says about it.
 func (r *replica) connected(resumed string) error {
-	want := map[bool][]string{true: {""}, false: {"true", "false"}}[r.id == ""]
-	for _, w := range want {
-		if resumed == w {
-			r.fresh = true
-			return nil
-		}
+	if allowed := map[bool][]string{true: {""}, false: {"true", "false"}}[r.id == ""]; slices.Contains(allowed, resumed) {
+		r.fresh = true
+		return nil
 	}
 	return fmt.Errorf("connected with id %q and was told Freshet-Resumed: %q", r.id, resumed)
 }
