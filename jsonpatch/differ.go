@@ -1,0 +1,309 @@
+package jsonpatch
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// Options steers what a change is and how it is told. The zero Options computes exact patches.
+//
+// Pointers are JSON Pointers (RFC 6901) in which the token * stands for any member or element.
+type Options struct {
+	// ArrayKeys names, by the pointer of an array, the member that identifies its elements: a
+	// member's name, or a pointer inside the element. Without it one is looked for.
+	ArrayKeys map[string]string
+
+	// Changes that lie only below these pointers are no change. When there is another change the
+	// patch includes them, so that applying it always gives the new document.
+	Ignore []string
+}
+
+// A Differ computes patches. It keeps memory between calls and must not be used by two goroutines at
+// once.
+type Differ struct {
+	keys    []arrayKey
+	ignore  []pattern
+	numeric bool // numbers of equal value are equal
+	rollup  int  // percent of a replace that the operations inside a container may cost
+
+	a, b  *Document
+	out   []byte // operations, each after a comma
+	ops   int
+	path  []byte // of the values being compared, as it stands in a patch
+	slots []uint32
+}
+
+type arrayKey struct {
+	array pattern
+	key   []string
+}
+
+// Stats tells about a patch.
+type Stats struct {
+	Ops   int  // operations
+	Whole bool // the patch is one replace of the whole document
+}
+
+// NewDiffer checks the options. The error names the field and what is wrong with it.
+func NewDiffer(o Options) (*Differ, error) {
+	d := &Differ{rollup: 100}
+	for _, s := range slices.Sorted(maps.Keys(o.ArrayKeys)) {
+		p, err := parsePattern(s)
+		if err != nil {
+			return nil, fmt.Errorf("ArrayKeys: %w", err)
+		}
+		key := []string{o.ArrayKeys[s]}
+		if len(key[0]) > 0 && key[0][0] == '/' {
+			if key, err = ParsePointer(key[0]); err != nil {
+				return nil, fmt.Errorf("ArrayKeys[%q]: %w", s, err)
+			}
+		}
+		if key[0] == "" && len(key) == 1 {
+			return nil, fmt.Errorf("ArrayKeys[%q]: the name of a member is required", s)
+		}
+		d.keys = append(d.keys, arrayKey{p, key})
+	}
+	for _, s := range o.Ignore {
+		p, err := parsePattern(s)
+		if err != nil {
+			return nil, fmt.Errorf("Ignore: %w", err)
+		}
+		d.ignore = append(d.ignore, p)
+	}
+	return d, nil
+}
+
+// Diff returns the RFC 6902 patch that leads from one JSON text to another, "[]" when they are the
+// same value. The error is a *SyntaxError.
+func Diff(from, to []byte) ([]byte, error) {
+	a, err := Parse(from, Limits{Size: maxSize})
+	if err != nil {
+		return nil, fmt.Errorf("from: %w", err)
+	}
+	b := new(Document)
+	if err := b.Parse(to, a, Limits{Size: maxSize}); err != nil {
+		return nil, fmt.Errorf("to: %w", err)
+	}
+	d := Differ{rollup: 100}
+	patch, stats := d.Append(nil, a, b)
+	if stats.Ops == 0 {
+		return []byte("[]"), nil
+	}
+	return patch, nil
+}
+
+// Append appends the RFC 6902 patch that leads from one document to another, nothing when nothing
+// changed. It is fastest when from was the guide of to. A patch is never larger than the new document
+// and 40 bytes.
+func (d *Differ) Append(dst []byte, from, to *Document) ([]byte, Stats) {
+	start := len(dst)
+	d.a, d.b, d.out, d.ops, d.path = from, to, dst, 0, d.path[:0]
+	root := ref{0, 0}
+	switch {
+	case len(to.tape) == 0:
+		return dst, Stats{}
+	case len(from.tape) == 0:
+		d.replace(root)
+	default:
+		d.value(root, root, from.id == to.guide)
+	}
+	out := d.out
+	d.a, d.b, d.out = nil, nil, nil // keeps none of the caller's memory
+	if d.ops == 0 || d.noise(from, to) {
+		return out[:start], Stats{}
+	}
+	out[start] = '['
+	return append(out, ']'), Stats{Ops: d.ops, Whole: d.ops == 1 && isWhole(out[start:])}
+}
+
+const (
+	opAdd     = `,{"op":"add","path":"`
+	opRemove  = `,{"op":"remove","path":"`
+	opReplace = `,{"op":"replace","path":"`
+	opMove    = `,{"op":"move","from":"`
+	opPath    = `","path":"`
+	opValue   = `","value":`
+)
+
+func isWhole(patch []byte) bool {
+	const whole = opReplace + opValue
+	return len(patch) >= len(whole) && string(patch[1:len(whole)]) == whole[1:]
+}
+
+func (d *Differ) write(op string, value ref) {
+	d.out = append(d.out, op...)
+	d.out = append(d.out, d.path...)
+	d.out = append(d.out, opValue...)
+	d.out = append(d.out, d.b.at(value)...)
+	d.out = append(d.out, '}')
+	d.ops++
+}
+
+func (d *Differ) replace(value ref) { d.write(opReplace, value) }
+func (d *Differ) add(value ref)     { d.write(opAdd, value) }
+
+func (d *Differ) remove() {
+	d.out = append(d.out, opRemove...)
+	d.out = append(d.out, d.path...)
+	d.out = append(d.out, '"', '}')
+	d.ops++
+}
+
+// replaceCost is what a replace of the value takes in a patch.
+func (d *Differ) replaceCost(value ref) int {
+	return len(opReplace) + len(d.path) + len(opValue) + int(d.b.tape[value.at].len) + 1
+}
+
+// enter adds a name to the path and returns what leave needs to take it away.
+func (d *Differ) enter(name []byte) (parent int) {
+	parent = len(d.path)
+	d.path = append(d.path, '/')
+	for _, c := range name { // names are short
+		switch c {
+		case '~':
+			d.path = append(d.path, '~', '0')
+		case '/':
+			d.path = append(d.path, '~', '1')
+		default:
+			d.path = append(d.path, c)
+		}
+	}
+	return parent
+}
+
+func (d *Differ) enterIndex(i int) (parent int) {
+	parent = len(d.path)
+	d.path = strconv.AppendInt(append(d.path, '/'), int64(i), 10)
+	return parent
+}
+
+func (d *Differ) leave(parent int) { d.path = d.path[:parent] }
+
+func childA(d *Differ, x ref, i int) ref { return ref{i, x.off + int(d.a.tape[i].rel)} }
+func childB(d *Differ, y ref, j int) ref { return ref{j, y.off + int(d.b.tape[j].rel)} }
+
+// value tells how value x of the old document becomes y of the new one. Linked says that x is the
+// pair of y.
+func (d *Differ) value(x, y ref, linked bool) {
+	na, nb := &d.a.tape[x.at], &d.b.tape[y.at]
+	if linked && nb.flag&flagSame != 0 || na.len == nb.len && string(d.a.at(x)) == string(d.b.at(y)) {
+		return
+	}
+	if na.kind != nb.kind || na.kind < kindArray {
+		d.replace(y)
+		return
+	}
+	start, ops := len(d.out), d.ops
+	budget := d.replaceCost(y)
+	if len(d.path) > 0 {
+		budget = budget * d.rollup / 100
+	}
+	ok := false
+	if na.kind == kindObject {
+		ok = d.object(x, y, linked, start+budget)
+	} else {
+		ok = d.array(x, y, linked, start+budget)
+	}
+	if !ok || len(d.out) > start+budget {
+		d.out, d.ops = d.out[:start], ops
+		d.replace(y)
+	}
+}
+
+// object reports false when the object has better be replaced: when its operations do not fit
+// before stop in the output, or would need a path that clients refuse.
+func (d *Differ) object(x, y ref, linked bool, stop int) bool {
+	base := len(d.slots)
+	defer func() { d.slots = d.slots[:base] }()
+	names := d.names(d.a, x)
+	seen := 0
+	next, end := x.at+1, x.at+int(d.a.tape[x.at].size)
+	for j := y.at + 1; j < y.at+int(d.b.tape[y.at].size); j += int(d.b.tape[j].size) {
+		before := len(d.out)
+		i := next
+		if i >= end || !sameName(d.a, d.b, x.off, y.off, i, j) {
+			i = names.find(d.a, d.b, x.off, y.off, j)
+		}
+		name := nameOf(d.b.text, &d.b.tape[j], y.off)
+		parent := d.enter(name)
+		if i == 0 {
+			d.add(childB(d, y, j))
+		} else {
+			seen++
+			next = i + int(d.a.tape[i].size)
+			d.value(childA(d, x, i), childB(d, y, j), false)
+		}
+		d.leave(parent)
+		if len(d.out) > before && (hostile(name) || len(d.out) > stop) {
+			return false
+		}
+	}
+	return d.removeMembers(x, y, seen)
+}
+
+// removeMembers removes the members of x that y does not have; seen is how many it has.
+func (d *Differ) removeMembers(x, y ref, seen int) bool {
+	end := x.at + int(d.a.tape[x.at].size)
+	for i := x.at + 1; i < end; i += int(d.a.tape[i].size) {
+		seen--
+	}
+	if seen == 0 {
+		return true
+	}
+	base := len(d.slots)
+	defer func() { d.slots = d.slots[:base] }()
+	names := d.names(d.b, y)
+	for i := x.at + 1; i < end; i += int(d.a.tape[i].size) {
+		if names.find(d.b, d.a, y.off, x.off, i) != 0 {
+			continue
+		}
+		name := nameOf(d.a.text, &d.a.tape[i], x.off)
+		parent := d.enter(name)
+		d.remove()
+		d.leave(parent)
+		if hostile(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// hostile says whether clients in JavaScript refuse paths with that name.
+func hostile(name []byte) bool {
+	switch string(name) {
+	case "__proto__", "constructor", "prototype":
+		return true
+	}
+	return false
+}
+
+// array is like object.
+func (d *Differ) array(x, y ref, linked bool, stop int) bool {
+	i, j := x.at+1, y.at+1
+	endA, endB := x.at+int(d.a.tape[x.at].size), y.at+int(d.b.tape[y.at].size)
+	n := 0
+	for i < endA && j < endB {
+		parent := d.enterIndex(n)
+		d.value(childA(d, x, i), childB(d, y, j), false)
+		d.leave(parent)
+		i, j, n = i+int(d.a.tape[i].size), j+int(d.b.tape[j].size), n+1
+		if len(d.out) > stop {
+			return false
+		}
+	}
+	at := n
+	for ; j < endB; j += int(d.b.tape[j].size) {
+		parent := d.enterIndex(n)
+		d.add(childB(d, y, j))
+		d.leave(parent)
+		n++
+	}
+	for ; i < endA; i += int(d.a.tape[i].size) {
+		parent := d.enterIndex(at)
+		d.remove()
+		d.leave(parent)
+	}
+	return true
+}

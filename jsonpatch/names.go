@@ -1,0 +1,85 @@
+package jsonpatch
+
+import (
+	"bytes"
+	"hash/maphash"
+	"math/bits"
+)
+
+// seed keeps those who choose the names in a document from choosing names with the same hash.
+var seed = maphash.String(maphash.MakeSeed(), "names") //nolint:gochecknoglobals // never changes
+
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd6e8feb86659fd93)
+	return hi ^ lo
+}
+
+// hashName hashes s[i:i+n]; s is padded.
+func hashName(s []byte, i, n int) uint16 {
+	h := seed ^ uint64(n) //nolint:gosec // not negative
+	for ; n > 8; n -= 8 {
+		h = mix(h, load(s, i))
+		i += 8
+	}
+	h = mix(h, load(s, i)<<(64-8*n)) // n = 0 shifts everything out
+	return uint16(h ^ h>>32)         //nolint:gosec // the low bits are meant
+}
+
+// A table finds nodes by a hash. Its slots hold 1 + index of a node; 0 is free.
+// Tables on top of each other in one slice are used like a stack.
+type table struct {
+	slots []uint32
+	mask  uint32
+}
+
+// newTable takes slots for n entries from the end of a stack.
+func newTable(stack []uint32, n int) (table, []uint32) {
+	size := 1 << bits.Len(uint(2*n)) //nolint:gosec // not negative
+	base := len(stack)
+	if base+size > cap(stack) {
+		grown := make([]uint32, base, 2*(base+size))
+		copy(grown, stack)
+		stack = grown
+	}
+	stack = stack[:base+size]
+	clear(stack[base:])
+	return table{stack[base:], uint32(size - 1)}, stack //nolint:gosec // bounded by the nodes
+}
+
+// spread makes a slot number out of a name's hash, which has 16 bits only.
+func spread(hash uint16, klen uint32) uint32 { return uint32(hash)*0x9e3779b1>>8 ^ klen }
+
+// distinct marks the members of an object that a later member of the same name replaces.
+func (p *parser) distinct(self, off int) {
+	end := len(p.tape)
+	count := 0
+	for c := self + 1; c < end; c += int(p.tape[c].size) {
+		count++
+	}
+	if count < 2 {
+		return
+	}
+	base := len(p.slots)
+	var t table
+	t, p.slots = newTable(p.slots, count)
+	for c := self + 1; c < end; c += int(p.tape[c].size) {
+		n := &p.tape[c]
+		k := spread(n.hash, n.klen) & t.mask
+		for ; t.slots[k] != 0; k = (k + 1) & t.mask {
+			m := &p.tape[t.slots[k]-1]
+			if m.hash == n.hash && m.klen == n.klen && bytes.Equal(nameOf(p.s, m, off), nameOf(p.s, n, off)) {
+				m.flag |= flagDead
+				p.twice = true
+				break
+			}
+		}
+		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+	}
+	p.slots = p.slots[:base]
+}
+
+// nameOf returns the name of a member of the object that starts at off.
+func nameOf(s []byte, n *node, off int) []byte {
+	v := off + int(n.rel) - 2
+	return s[v-int(n.klen) : v]
+}
