@@ -17,6 +17,7 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/jsonpatch"
 )
 
 // A failure is an attempt that gave no payload. What subscribers are told is made of fixed words,
@@ -128,6 +129,14 @@ func (p *poller) unreadable(ctx context.Context, err error) *failure {
 		return passing(err, freshet.FaultFormat, "upstream's compressed answer is damaged")
 	}
 	return p.disconnected(ctx, err)
+}
+
+// noPart is an answer without a value at payloadPointer.
+func (p *poller) noPart(err error) *failure {
+	if errors.Is(err, jsonpatch.ErrPath) {
+		return faultf(freshet.FaultFormat, "upstream's answer has nothing at payloadPointer %s", p.PayloadPointer)
+	}
+	return faultf(freshet.FaultFormat, "upstream's answer is not one complete JSON value, or nested too deep")
 }
 
 func equalHost(a, b string) bool {

@@ -150,7 +150,11 @@ func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, f
 	if isWebPage(resp.Header) {
 		return nil, faultf(freshet.FaultFormat, "upstream answered with a web page, not with JSON: is %s the API itself, and is no login page in front of it?", egress.Show(from))
 	}
-	body, err := readBody(resp, p.limit, len(p.last))
+	expected := 0
+	if p.last != nil {
+		expected = p.last.size
+	}
+	body, err := readBody(resp, p.limit, expected)
 	if err != nil {
 		return nil, p.unreadable(ctx, err)
 	}

@@ -121,8 +121,8 @@ func TestAnswers(t *testing.T) {
 		{"no encoding by name", "", encoded("identity", []byte(doc)), "payload " + doc},
 		{"exactly the limit", "", answers(200, strings.Repeat("1", 2000)), "payload 111"},
 		{"a part", `,"payloadPointer":"/list/0"`, answers(200, doc), `payload {"a/b":1.0}`},
-		{"no such part", `,"payloadPointer":"/items"`, answers(200, doc), "fault 70016 upstream's answer has no value at payloadPointer /items"},
-		{"a part of what is no JSON", `,"payloadPointer":"/items"`, answers(200, secret), "fault 70016 "},
+		{"no such part", `,"payloadPointer":"/items"`, answers(200, doc), "fault 70016 upstream's answer has nothing at payloadPointer /items"},
+		{"a part of what is no JSON", `,"payloadPointer":"/items"`, answers(200, secret), "fault 70016 upstream's answer is not one complete JSON value"},
 
 		{"a web page", "", answers(200, "<html>"+secret, "Content-Type", "text/html; charset=utf-8"), "fault 70016 upstream answered with a web page"},
 		{"a broken content type of a page", "", answers(200, secret, "Content-Type", "text/html; charset"), "fault 70016 upstream answered with a web page"},
