@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	watchEvery   = time.Second
+	restartEvery = 10 * time.Second // at most; each restart breaks what is under way
+)
+
+// watch starts the server anew when it is not healthy and there is room on the disk, until ctx ends.
+func (e *Engine) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	var restarted time.Time
+	full := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		free, need, ok := e.room()
+		if low := ok && free < need; low != full {
+			full = low
+			e.log.Warn("disk space of the journal", "low", low, "free", free, "needed", need)
+		}
+		health := e.current().Healthz(nil)
+		if health.Error == "" || full || time.Since(restarted) < restartEvery {
+			continue
+		}
+		e.log.Warn("engine is not healthy, starting it anew", "reason", health.Error)
+		restarted = time.Now()
+		if err := e.restart(); err != nil {
+			e.log.Error("engine did not start", "err", err)
+		}
+	}
+}
+
+// restart replaces the server. Connections to the old one break and reconnect to the new one.
+func (e *Engine) restart() error {
+	old := e.current()
+	old.Shutdown()
+	old.WaitForShutdown()
+	return e.start()
+}

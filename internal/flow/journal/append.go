@@ -1,0 +1,242 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"freshet"
+)
+
+// Append stores the event after head, which is where the caller last saw the topic's end: the zero
+// Position for the first event ever. Revision and Tag of the event are the caller's, its Sequence is
+// ignored; the position returned has the one that the store gave. When Append returns, the event is
+// as durable as the store's sync setting makes it.
+//
+// Errors: ErrFenced when head is not the end, and nothing was stored; freshet.ErrTooLarge;
+// ErrBroken when the store lost its end; freshet.ErrUnavailable, or ctx's, when the outcome is not
+// known: if the event was stored after all the next Append is fenced, and Head shows it.
+func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
+	at, err := j.append(ctx, id, head, ev)
+	if err != nil {
+		return freshet.Position{}, fmt.Errorf("append to %s after %s: %w", id, head, err)
+	}
+	return at, nil
+}
+
+func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
+	if len(ev.Data) > freshet.MaxPayload {
+		return freshet.Position{}, fmt.Errorf("%d bytes: %w", len(ev.Data), freshet.ErrTooLarge)
+	}
+	at, err := j.appendOnce(ctx, id, head, ev)
+	if errors.Is(err, errWrongLast) {
+		// Nothing follows head, yet head is not what the store has: retention took it since it was
+		// remembered. The second try asks the store.
+		at, err = j.appendOnce(ctx, id, head, ev)
+	}
+	if errors.Is(err, errWrongLast) {
+		err = ErrFenced
+	}
+	return at, err
+}
+
+func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
+	end, err := j.end(ctx, id, head)
+	if err != nil {
+		return freshet.Position{}, err
+	}
+	size := uint64(len(ev.Data))
+	m := meta{
+		kind: ev.Type, rev: ev.Revision, tag: ev.Tag, prev: head.Sequence, at: ev.Time,
+		count: end.count + 1, bytes: end.bytes + size, size: size, nonce: nuid.Next(),
+	}
+	at := j.feed(id)
+	seq, err := j.store(ctx, at, m, ev.Data, end.stored, func(ctx context.Context) (uint64, error) {
+		next, got, err := j.get(ctx, at.stream, query{Next: at.entry(), Seq: head.Sequence + 1})
+		if err == nil && got.nonce != m.nonce {
+			err = ErrFenced
+		}
+		return next, err
+	})
+	if err != nil {
+		j.forget(id)
+		return freshet.Position{}, err
+	}
+	if seq <= head.Sequence {
+		// The store lost messages and gives their numbers out again. Readers could not tell the new
+		// ones from those that they have, so this history ends here.
+		return freshet.Position{}, errors.Join(fmt.Errorf("sequence %d was given twice: %w", seq, ErrBroken), j.Delete(ctx, id))
+	}
+	j.remember(id, tail{head: seq, stored: seq, count: m.count, bytes: m.bytes, oldest: end.oldest})
+	return m.position(seq), nil
+}
+
+// end finds what an append after head needs to know: from memory, or from the store.
+func (j *Journal) end(ctx context.Context, id freshet.TopicID, head freshet.Position) (tail, error) {
+	j.mu.Lock()
+	t, ok := j.tails[id]
+	j.mu.Unlock()
+	if ok && t.head == head.Sequence {
+		return t, nil
+	}
+	last, m, err := j.last(ctx, j.feed(id))
+	switch {
+	case err == nil && m.position(last) == head:
+		return tail{head: last, stored: last, count: m.count, bytes: m.bytes}, nil
+	case err == nil:
+		return tail{}, fmt.Errorf("it is at %s: %w", m.position(last), ErrFenced)
+	case !errors.Is(err, errNone):
+		return tail{}, err
+	}
+	// The log is empty: nothing was appended ever, or retention took all of it, and then the keyframe
+	// says where it ended. The store expects 0 either way.
+	_, m, err = j.last(ctx, j.snap(id))
+	switch {
+	case errors.Is(err, errNone) && head == freshet.Position{}:
+		return tail{}, nil
+	case errors.Is(err, errNone):
+		return tail{}, fmt.Errorf("it is empty: %w", ErrFenced)
+	case err != nil:
+		return tail{}, err
+	case m.position(m.prev) != head:
+		return tail{}, fmt.Errorf("it is at %s: %w", m.position(m.prev), ErrFenced)
+	}
+	return tail{head: head.Sequence}, nil
+}
+
+// last is the sequence and header of the last entry, or the keyframe, at a place.
+func (j *Journal) last(ctx context.Context, at place) (uint64, meta, error) {
+	return j.get(ctx, at.stream, query{Last: at.entry()})
+}
+
+func (j *Journal) get(ctx context.Context, stream string, q query) (uint64, meta, error) {
+	msg, err := j.strong(ctx, stream, q)
+	if err != nil {
+		return 0, meta{}, err
+	}
+	m, err := msg.meta()
+	return msg.seq, m, err
+}
+
+func (j *Journal) remember(id freshet.TopicID, t tail) {
+	j.mu.Lock()
+	j.tails[id] = t
+	j.mu.Unlock()
+}
+
+func (j *Journal) forget(id freshet.TopicID) {
+	j.mu.Lock()
+	delete(j.tails, id)
+	j.mu.Unlock()
+}
+
+// store puts a body with its header at a place if the last message there is expect, and returns its
+// sequence, or errWrongLast. settle finds out what became of an attempt without an answer: the
+// sequence, ErrFenced if another's message is there, or errNone if none is, yet.
+func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
+	msg := nats.NewMsg(at.entry())
+	msg.Data = body
+	if len(body) > j.inline {
+		var err error
+		if m.parts, err = j.storeParts(ctx, at, m.nonce, body); err != nil {
+			return 0, err
+		}
+		msg.Data = nil
+	}
+	msg.Header.Set(headerEntry, m.String())
+	seq, err := j.storeEntry(ctx, msg, expect, settle)
+	if m.parts > 0 && (errors.Is(err, ErrFenced) || errors.Is(err, errWrongLast)) {
+		err = errors.Join(err, j.purge(ctx, at.stream, at.parts(m.nonce), 0))
+	}
+	return seq, err
+}
+
+func (j *Journal) storeEntry(ctx context.Context, msg *nats.Msg, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
+	for deadline := time.Now().Add(j.patience); ; {
+		try, cancel := context.WithTimeout(ctx, attempt)
+		seq, err := j.publish(try, msg, expect)
+		cancel()
+		refused := errors.Is(err, errWrongLast)
+		if err == nil || !refused && !passing(err) {
+			return seq, err
+		}
+		// An attempt without an answer may have been stored, and this one been refused for it.
+		seq, found := settle(ctx)
+		switch {
+		case !errors.Is(found, errNone):
+			return seq, found
+		case refused:
+			return 0, err
+		case ctx.Err() != nil:
+			return 0, fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+		case j.nc.IsClosed() || time.Now().After(deadline):
+			return 0, fmt.Errorf("%w: %w", err, freshet.ErrUnavailable)
+		}
+		wait(ctx)
+	}
+}
+
+// storeParts stores a body in as many messages as it needs, and returns how many. They come right
+// before the entry that names them, so that retention can tell from the sequence whose they are.
+func (j *Journal) storeParts(ctx context.Context, at place, nonce string, body []byte) (n int, err error) {
+	for part := range slices.Chunk(body, j.inline) {
+		msg := nats.NewMsg(at.part(nonce, n))
+		msg.Data = part
+		err := j.retry(ctx, func(ctx context.Context) error {
+			_, err := j.publish(ctx, msg, 0)
+			if errors.Is(err, errWrongLast) {
+				return nil // stored by an attempt before, whose answer was lost
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// body is what an entry, or a keyframe, holds. errNone: its parts are gone.
+func (j *Journal) body(ctx context.Context, at place, msg message, m meta) ([]byte, error) {
+	if m.parts == 0 {
+		if len(msg.data) == 0 {
+			return nil, nil
+		}
+		return msg.data, nil
+	}
+	body := make([]byte, 0, m.size)
+	for next, more := uint64(0), true; more; {
+		var parts []message
+		var err error
+		if parts, more, err = j.page(ctx, at.stream, query{Next: at.parts(m.nonce), Seq: next}); err != nil {
+			return nil, err
+		}
+		for _, p := range parts {
+			body = append(body, p.data...)
+			next = p.seq + 1
+		}
+	}
+	if uint64(len(body)) != m.size {
+		return nil, fmt.Errorf("%d of %d bytes are left of entry %d: %w", len(body), m.size, msg.seq, errNone)
+	}
+	return body, nil
+}
+
+// entry makes an entry of the message; errNone: its parts are gone.
+func (j *Journal) entry(ctx context.Context, at place, msg message) (Entry, error) {
+	m, err := msg.meta()
+	if err != nil {
+		return Entry{}, err
+	}
+	body, err := j.body(ctx, at, msg, m)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{freshet.Event{Position: m.position(msg.seq), Type: m.kind, Time: m.at, Data: body}, m.prev}, nil
+}

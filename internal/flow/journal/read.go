@@ -1,0 +1,210 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"freshet"
+)
+
+// Head is the topic's last event, as the leader of the store has it: its Position is where an Append
+// goes on. Where retention emptied the log it is the keyframe. The zero Event says that the topic
+// has no history. ErrBroken: the log ends before the keyframe, so that its end was lost.
+func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error) {
+	// The keyframe first: the log only ever grows away from it.
+	key, err := j.Keyframe(ctx, id)
+	if err != nil {
+		return freshet.Event{}, err
+	}
+	at := j.feed(id)
+	msg, err := j.strong(ctx, at.stream, query{Last: at.entry()})
+	if errors.Is(err, errNone) {
+		return key, nil
+	}
+	var last Entry
+	if err == nil {
+		last, err = j.entry(ctx, at, msg)
+	}
+	switch {
+	case err != nil:
+		return freshet.Event{}, fmt.Errorf("head of %s: %w", id, err)
+	case last.Sequence < key.Sequence:
+		return freshet.Event{}, fmt.Errorf("head of %s: the log ends at %s, its keyframe is of %s: %w", id, last.Position, key.Position, ErrBroken)
+	}
+	return last.Event, nil
+}
+
+// Oldest is the first entry that is kept; the zero Entry when the log is empty.
+func (j *Journal) Oldest(ctx context.Context, id freshet.TopicID) (Entry, error) {
+	e, err := j.from(ctx, id, 1)
+	if errors.Is(err, errNone) {
+		return Entry{}, nil
+	}
+	return e, err
+}
+
+// Lookup is the entry with exactly this sequence. freshet.ErrGone: it is not, or no longer, in the
+// log of this topic.
+func (j *Journal) Lookup(ctx context.Context, id freshet.TopicID, sequence uint64) (Entry, error) {
+	at := j.feed(id)
+	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
+	if err == nil && msg.seq == sequence {
+		var e Entry
+		if e, err = j.entry(ctx, at, msg); err == nil {
+			return e, nil
+		}
+	} else if err == nil {
+		err = errNone
+	}
+	if errors.Is(err, errNone) {
+		err = freshet.ErrGone
+	}
+	return Entry{}, fmt.Errorf("entry %d of %s: %w", sequence, id, err)
+}
+
+// LookupTime is the last entry whose Time is not after t. It takes the times of a log to rise with
+// its sequences, as those of one source do. freshet.ErrGone: the log has none that old, or is empty.
+func (j *Journal) LookupTime(ctx context.Context, id freshet.TopicID, t time.Time) (Entry, error) {
+	e, err := j.lookupTime(ctx, j.feed(id), t)
+	if errors.Is(err, errNone) {
+		err = freshet.ErrGone
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("entry of %s at %s: %w", id, t.Format(time.RFC3339Nano), err)
+	}
+	return e, nil
+}
+
+func (j *Journal) lookupTime(ctx context.Context, at place, t time.Time) (Entry, error) {
+	last, m, err := j.last(ctx, at)
+	if err != nil {
+		return Entry{}, err
+	}
+	sequence := last
+	if m.at.After(t) {
+		after, err := search(1, last, func(seq uint64) (uint64, bool, error) {
+			o, err := j.origin(ctx, at, seq)
+			return o.seq, o.at.After(t), err
+		})
+		if err != nil {
+			return Entry{}, err
+		}
+		o, err := j.origin(ctx, at, after)
+		if err != nil {
+			return Entry{}, err
+		}
+		sequence = o.prev // not kept, or none, when the first entry is after t already
+	}
+	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
+	if err == nil && msg.seq != sequence {
+		err = errNone
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return j.entry(ctx, at, msg)
+}
+
+// from is the first entry at a sequence or later, or errNone.
+func (j *Journal) from(ctx context.Context, id freshet.TopicID, sequence uint64) (Entry, error) {
+	at := j.feed(id)
+	msg, err := j.direct(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
+	if err != nil {
+		return Entry{}, err
+	}
+	return j.entry(ctx, at, msg)
+}
+
+// Read yields what came after a sequence, 0 for all, up to the end that it finds. The sequence must
+// be one of the topic's, or that of its keyframe, or its first entry's Prev.
+//
+// Errors end it: freshet.ErrGone when retention has passed the sequence or the topic does not have
+// it; ErrBroken when an entry is missing in the middle; freshet.ErrUnavailable; ctx's.
+func (j *Journal) Read(ctx context.Context, id freshet.TopicID, after uint64) iter.Seq2[freshet.Event, error] {
+	return func(yield func(freshet.Event, error) bool) {
+		r := reader{j: j, id: id, at: j.feed(id), last: after}
+		r.read(ctx, yield)
+	}
+}
+
+// A reader goes along one topic's chain.
+type reader struct {
+	j    *Journal
+	id   freshet.TopicID
+	at   place
+	last uint64 // sequence of the last entry that was read
+	sure bool   // last is known to be an entry of the topic
+}
+
+// read yields all that the store has after last; it is false when the caller is done, or was told
+// of an error.
+func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool) bool {
+	fail := func(err error) bool {
+		yield(freshet.Event{}, fmt.Errorf("read %s after %d: %w", r.id, r.last, err))
+		return false
+	}
+	for more := true; more; {
+		var page []message
+		var err error
+		page, more, err = r.j.page(ctx, r.at.stream, query{Next: r.at.entry(), Seq: r.last + 1})
+		if err != nil {
+			return fail(err)
+		}
+		for _, msg := range page {
+			e, err := r.j.entry(ctx, r.at, msg)
+			if err == nil && e.Prev != r.last || errors.Is(err, errNone) {
+				err = r.why(ctx, msg.seq)
+			}
+			if err != nil {
+				return fail(err)
+			}
+			r.last, r.sure = e.Sequence, true
+			if !yield(e.Event, nil) {
+				return false
+			}
+		}
+	}
+	if !r.sure {
+		if err := r.check(ctx); err != nil {
+			return fail(err)
+		}
+	}
+	return true
+}
+
+// why says what it means that the entry at seq does not follow the one read last.
+func (r *reader) why(ctx context.Context, seq uint64) error {
+	first, err := r.j.from(ctx, r.id, 1)
+	switch {
+	case err != nil && !errors.Is(err, errNone):
+		return err
+	case err != nil || first.Sequence >= seq:
+		return freshet.ErrGone // retention has come by
+	case !r.sure:
+		return freshet.ErrGone // last is no entry of this history
+	}
+	return fmt.Errorf("entry %d does not follow: %w", seq, ErrBroken)
+}
+
+// check finds out whether last, after which there is nothing, is the end of this history.
+func (r *reader) check(ctx context.Context) error {
+	seq, _, err := r.j.last(ctx, r.at)
+	if errors.Is(err, errNone) {
+		var m meta
+		if _, m, err = r.j.last(ctx, r.j.snap(r.id)); errors.Is(err, errNone) {
+			m, err = meta{}, nil
+		}
+		seq = m.prev
+	}
+	switch {
+	case err != nil:
+		return err
+	case seq < r.last || seq > r.last && r.last == 0:
+		return freshet.ErrGone
+	}
+	r.sure = seq == r.last // else it grew just now, or this replica lags: the next read goes on
+	return nil
+}

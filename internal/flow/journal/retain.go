@@ -1,0 +1,181 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"freshet"
+)
+
+// Trim removes the oldest entries until what is left is within all three bounds: Time not before
+// now less maxAge, at most maxEvents entries, at most maxBytes of bodies. A bound of 0 is none. It
+// never removes an entry after the keyframe, since that is needed to make the document, nor the
+// last one: write a keyframe before, or less goes than the bounds ask for.
+//
+// It reads some 20 entries of a log that it has to cut, whatever its length, and none of one that
+// this process appends to and that is within its bounds.
+func (j *Journal) Trim(ctx context.Context, id freshet.TopicID, maxAge time.Duration, maxEvents int, maxBytes int64) error {
+	if err := j.trim(ctx, id, maxAge, maxEvents, maxBytes); err != nil && !errors.Is(err, errNone) {
+		return fmt.Errorf("trim %s: %w", id, err)
+	}
+	return nil
+}
+
+func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Duration, maxEvents int, maxBytes int64) error {
+	at := j.feed(id)
+	j.mu.Lock()
+	t, known := j.tails[id]
+	j.mu.Unlock()
+	if !known || t.stored == 0 {
+		last, m, err := j.last(ctx, at)
+		if err != nil {
+			return err
+		}
+		t = tail{head: last, stored: last, count: m.count, bytes: m.bytes}
+	}
+	within := func(o origin) bool {
+		return (maxAge <= 0 || time.Since(o.at) <= maxAge) &&
+			(maxEvents <= 0 || t.count-o.count < uint64(maxEvents)) &&
+			(maxBytes <= 0 || t.bytes-o.before <= uint64(maxBytes))
+	}
+	if t.oldest.seq == 0 {
+		oldest, err := j.origin(ctx, at, 1)
+		if err != nil {
+			return err
+		}
+		j.setOldest(id, t.head, oldest)
+		t.oldest = oldest
+	}
+	if within(t.oldest) {
+		return nil
+	}
+	_, key, err := j.last(ctx, j.snap(id))
+	if err != nil {
+		return err // without a keyframe nothing may go
+	}
+	// Entries up to the keyframe may go: the first to keep is at the latest the one after it.
+	first, err := search(t.oldest.seq, min(t.stored, key.prev+1), func(seq uint64) (uint64, bool, error) {
+		o, err := j.origin(ctx, at, seq)
+		return o.seq, err == nil && within(o), err
+	})
+	if err != nil {
+		return err
+	}
+	keep, err := j.origin(ctx, at, first)
+	if err != nil || keep.seq == t.oldest.seq {
+		return err
+	}
+	// The parts of the entry to keep lie between the one before it and itself.
+	if err := j.purge(ctx, at.stream, at.all(), keep.prev+1); err != nil {
+		return err
+	}
+	j.setOldest(id, t.head, keep)
+	return nil
+}
+
+// An origin is what Trim has to know of an entry that may be the first to be kept.
+type origin struct {
+	seq, prev uint64
+	at        time.Time
+	count     uint64 // as in meta
+	before    uint64 // sizes of all entries before this one
+}
+
+// origin is the first entry at a sequence or later, or errNone.
+func (j *Journal) origin(ctx context.Context, at place, seq uint64) (origin, error) {
+	msg, err := j.direct(ctx, at.stream, query{Next: at.entry(), Seq: max(seq, 1)})
+	if err != nil {
+		return origin{}, err
+	}
+	m, err := msg.meta()
+	return origin{msg.seq, m.prev, m.at, m.count, m.bytes - m.size}, err
+}
+
+// setOldest remembers the first entry kept of a log whose end is remembered.
+func (j *Journal) setOldest(id freshet.TopicID, head uint64, o origin) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t, ok := j.tails[id]; ok && t.head >= head {
+		t.oldest = o
+		j.tails[id] = t
+	}
+}
+
+// search finds the first entry of a log, between two sequences, for which found is true; it must be
+// true for all after that. found looks at the first entry at a sequence or later and says where that
+// is, or errNone. Where it is true for none the result is one past the end.
+func search(from, to uint64, found func(seq uint64) (at uint64, ok bool, err error)) (uint64, error) {
+	for from <= to {
+		mid := from + (to-from)/2
+		at, ok, err := found(mid)
+		switch {
+		case errors.Is(err, errNone), err == nil && ok:
+			to = mid - 1
+		case err != nil:
+			return 0, err
+		default:
+			from = at + 1
+		}
+	}
+	return from, nil
+}
+
+// Delete removes the topic's log and its keyframe. An Append after it starts with the zero Position;
+// one of a writer that had the old head is fenced. What is not there is no error.
+func (j *Journal) Delete(ctx context.Context, id freshet.TopicID) error {
+	j.forget(id)
+	defer j.forget(id)
+	for _, at := range []place{j.snap(id), j.feed(id)} {
+		if err := j.purge(ctx, at.stream, at.all(), 0); err != nil {
+			return fmt.Errorf("delete %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Topics lists the ids that have a log or a keyframe, in order.
+func (j *Journal) Topics(ctx context.Context) ([]freshet.TopicID, error) {
+	var ids []freshet.TopicID
+	for _, s := range j.streams(0) {
+		if len(s.Subjects) != 1 || strings.HasPrefix(s.Subjects[0], j.subject("r", "")) {
+			continue
+		}
+		subjects, err := j.subjects(ctx, s.Name, s.Subjects[0])
+		if err != nil {
+			return nil, fmt.Errorf("list topics: %w", err)
+		}
+		for _, subject := range subjects {
+			if tokens := strings.Split(subject, "."); len(tokens) > 3 {
+				ids = append(ids, freshet.TopicID(tokens[3]))
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+// subjects lists those of a stream that match a filter.
+func (j *Journal) subjects(ctx context.Context, stream, filter string) ([]string, error) {
+	var all []string
+	for {
+		var info struct {
+			Total int `json:"total"`
+			State struct {
+				Subjects map[string]uint64 `json:"subjects"`
+			} `json:"state"`
+		}
+		if err := j.api(ctx, "STREAM.INFO."+stream, map[string]any{"subjects_filter": filter, "offset": len(all)}, &info); err != nil {
+			return nil, err
+		}
+		for subject := range info.State.Subjects {
+			all = append(all, subject)
+		}
+		if len(info.State.Subjects) == 0 || len(all) >= info.Total {
+			return all, nil
+		}
+	}
+}
