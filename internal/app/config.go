@@ -19,6 +19,8 @@ type Config struct {
 	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
 	Topics  []freshet.Topic  `json:"topics,omitempty"`
 
+	Version string `json:"-"` // of the program; in User-Agent and metrics
+
 	// By flag and environment only.
 	Insecure bool `json:"-"` // listen beyond loopback without authentication
 	Dev      bool `json:"-"` // freshet dev: loopback may be reached, any URL may be made a topic

@@ -175,6 +175,15 @@ func (f *Flow) Publish(ctx context.Context, name freshet.TopicName, data []byte)
 	return t.publish(ctx, data)
 }
 
+// IDs are the topics that there are, ad-hoc ones included, as the journal knows them.
+func (f *Flow) IDs() map[freshet.TopicID]bool {
+	ids := map[freshet.TopicID]bool{}
+	for _, t := range f.all() {
+		ids[t.id] = true
+	}
+	return ids
+}
+
 // Limit is how large a payload of a topic may be; 0 where there is no such topic.
 func (f *Flow) Limit(name freshet.TopicName) freshet.Bytes {
 	t, err := f.topic(name)

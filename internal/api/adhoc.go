@@ -1,0 +1,167 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"freshet"
+	"freshet/internal/flow"
+)
+
+// AdHoc bounds the topics that a GET of /live/{absolute URL} makes.
+type AdHoc struct {
+	Allow         []string      // URL prefixes; "*" is any URL; none: off
+	Grace         time.Duration // how long one outlives its last follower
+	PollingPeriod freshet.Duration
+	MaxTopics     int
+	Check         func(t *freshet.Topic) error
+}
+
+// targetOf is the absolute URL that a request for an ad-hoc topic names, verbatim but for the parameters
+// that are meant for us. It looks at the request line itself: ServeMux would clean "//" away.
+func targetOf(r *http.Request) (target string, ok bool) {
+	rest, ok := strings.CutPrefix(r.RequestURI, "/live/")
+	if !ok {
+		return "", false
+	}
+	for _, scheme := range []string{"http:", "https:"} {
+		if after, ok := strings.CutPrefix(rest, scheme); ok && strings.HasPrefix(after, "/") {
+			// Some proxies and clients fold "//" into "/".
+			return withoutOurs(scheme + "//" + strings.TrimLeft(after, "/")), true
+		}
+	}
+	return "", false
+}
+
+// withoutOurs takes the parameters that are ours out of a URL's query and leaves the rest as it is.
+func withoutOurs(target string) string {
+	base, query, ok := strings.Cut(target, "?")
+	if !ok {
+		return target
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool {
+		name, _, _ := strings.Cut(p, "=")
+		return isOurs(name)
+	})
+	if len(kept) == 0 {
+		return base
+	}
+	return base + "?" + strings.Join(kept, "&")
+}
+
+func isOurs(name string) bool {
+	switch name {
+	case "lastEventId", "last_event_id", "lastEventID":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Sd-") || strings.HasPrefix(name, "X-Auth-Sd-") || strings.HasPrefix(name, "evs_")
+}
+
+// followVerbatim answers /live/{absolute URL}. The URL's query is the upstream's alone, so what streams
+// take as parameters elsewhere is taken from the Accept header here, and the id from where clients put it.
+func (l *live) followVerbatim(w http.ResponseWriter, r *http.Request, target string) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return known(errMethod, "a topic of a URL can only be read", map[string]string{"Allow": "GET, HEAD"})
+	}
+	_, query, _ := strings.Cut(r.RequestURI, "?")
+	ours := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool {
+		name, _, _ := strings.Cut(p, "=")
+		return !isOurs(name)
+	})
+	own := r.Clone(r.Context())
+	own.URL.RawQuery = strings.Join(ours, "&")
+	return l.follow(w, own, target)
+}
+
+// followQuery answers /live?url={percent-encoded absolute URL}, for clients that cannot send "//".
+func (l *live) followQuery(w http.ResponseWriter, r *http.Request) error {
+	target := r.URL.Query().Get("url")
+	if target == "" {
+		return badParameter("url", "name an absolute URL, or read a topic at /live/{topic}")
+	}
+	return l.follow(w, r, target)
+}
+
+// follow answers a read of any allowed URL.
+func (l *live) follow(w http.ResponseWriter, r *http.Request, target string) error {
+	u, err := l.checkTarget(target)
+	if err != nil {
+		return err
+	}
+	t, err := l.adHocTopic(r, u, target)
+	if err != nil {
+		return err
+	}
+	f, err := l.flow.FollowAdHoc(t, l.adhoc.Grace, l.adhoc.MaxTopics)
+	if err != nil {
+		return l.unfollowable(w, r, err)
+	}
+	defer f.Close()
+	return l.serve(w, r, f)
+}
+
+func (l *live) checkTarget(target string) (*url.URL, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, badParameter("url", "%q is not an absolute http or https URL", target)
+	}
+	if u.User != nil {
+		return nil, badParameter("url", "credentials do not belong into a URL: send them in a header")
+	}
+	if len(l.adhoc.Allow) == 0 {
+		return nil, fmt.Errorf("%w: topics of arbitrary URLs are off; name what may be followed in adhoc.allow", freshet.ErrNotAllowed)
+	}
+	if !slices.ContainsFunc(l.adhoc.Allow, func(p string) bool { return covers(p, u) }) {
+		return nil, fmt.Errorf("%w: %s://%s is not among what adhoc.allow names", freshet.ErrNotAllowed, u.Scheme, u.Host)
+	}
+	return u, nil
+}
+
+// covers says whether a URL lies below an allowed prefix: same scheme and host, and a path that goes on
+// at a boundary, so that /v1 does not let /v10 in.
+func covers(prefix string, u *url.URL) bool {
+	if prefix == "*" {
+		return true
+	}
+	p, err := url.Parse(prefix)
+	if err != nil || p.Scheme != u.Scheme || !strings.EqualFold(p.Host, u.Host) {
+		return false
+	}
+	have, want := path.Clean("/"+u.Path), path.Clean("/"+p.Path)
+	return want == "/" || have == want || strings.HasPrefix(have, want+"/")
+}
+
+// adHocTopic is the topic of a URL and the headers that are forwarded to it. Who sends other headers,
+// another credential above all, gets another topic.
+func (l *live) adHocTopic(r *http.Request, u *url.URL, target string) (freshet.Topic, error) {
+	headers := map[string]string{}
+	if a := r.Header.Get("Authorization"); a != "" {
+		headers["Authorization"] = a
+	}
+	for _, h := range r.URL.Query()["X-Sd-Header"] {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return freshet.Topic{}, badParameter("X-Sd-Header", "write Name: value")
+		}
+		headers[http.CanonicalHeaderKey(strings.TrimSpace(name))] = strings.TrimSpace(value)
+	}
+	identity, err := json.Marshal([]any{target, headers}) // a map is marshalled in the order of its keys
+	if err != nil {
+		return freshet.Topic{}, fmt.Errorf("name an ad-hoc topic: %w", err)
+	}
+	config, err := json.Marshal(map[string]any{"url": target, "headers": headers, "pollingPeriod": l.adhoc.PollingPeriod})
+	if err != nil {
+		return freshet.Topic{}, fmt.Errorf("make an ad-hoc topic: %w", err)
+	}
+	t := freshet.Topic{
+		Name: flow.AdHocName(u.Host+u.Path, string(identity)), Kind: freshet.KindSnapshot, ManagedBy: "ad-hoc",
+		Source: freshet.Source{Type: "http-poller", Config: config},
+	}
+	return t, l.adhoc.Check(&t)
+}

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"freshet"
+	"freshet/internal/flow"
+	"freshet/internal/flow/fanout"
+)
+
+// A line is one event of a history as NDJSON.
+type line struct {
+	ID       string            `json:"id"`
+	Type     freshet.EventType `json:"type"`
+	Revision freshet.Revision  `json:"revision"`
+	Time     time.Time         `json:"time"`
+	Data     json.RawMessage   `json:"data"`
+}
+
+// history answers with the topic's history as a file, one event a line.
+func (l *live) history(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
+	part, err := rangeOf(r)
+	if err != nil {
+		return err
+	}
+	if err := f.Feed.Wait(r.Context()); err != nil {
+		return err
+	}
+	next, stop := iter.Pull2(f.Feed.History(r.Context(), part))
+	defer stop()
+	ev, err, ok := next() // errors before the first line are still answered as such
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-cache")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	write := func(out io.Writer) error {
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		for ; ok; ev, err, ok = next() {
+			if err != nil {
+				return err
+			}
+			if err := enc.Encode(line{ev.ID(), ev.Type, ev.Revision, ev.Time, ev.Data}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !acceptsGzip(r) {
+		return afterHeader(write(w))
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	return afterHeader(gzipTo(w, func(z *gzip.Writer) error { return write(z) }))
+}
+
+// rangeOf reads ?from= (exclusive for an id) and ?to=.
+func rangeOf(r *http.Request) (part fanout.Range, err error) {
+	q := r.URL.Query()
+	if part.After, part.Since, err = bound("from", q.Get("from")); err != nil {
+		return part, err
+	}
+	part.UpTo, part.Till, err = bound("to", q.Get("to"))
+	return part, err
+}
+
+func bound(name, s string) (freshet.Position, time.Time, error) {
+	if s == "" || s == "beginning" && name == "from" {
+		return freshet.Position{}, time.Time{}, nil
+	}
+	pos, errID := freshet.ParsePosition(s)
+	if errID == nil {
+		return pos, time.Time{}, nil
+	}
+	t, errTime := time.Parse(time.RFC3339, s)
+	if errTime == nil {
+		return freshet.Position{}, t, nil
+	}
+	return freshet.Position{}, time.Time{}, badParameter(name, "%q is neither an event id nor an RFC 3339 time", s)
+}
+
+// publish takes a payload for a topic whose source is http-post.
+func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
+	name := freshet.TopicName(r.PathValue("topic"))
+	limit := int64(freshet.MaxPayload)
+	if s := l.flow.Limit(name); s > 0 {
+		limit = int64(s)
+	}
+	if err := requireJSON(r, "application/json"); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit+1))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge) || int64(len(data)) > limit:
+		return &freshet.Fault{Code: freshet.FaultSize, Message: "the payload is larger than " + freshet.Bytes(limit).String() + " (limits.payload)"}
+	case err != nil:
+		return errBodyCut
+	}
+	ev, err := l.flow.Publish(r.Context(), name, data)
+	if errors.Is(err, freshet.ErrNotAllowed) {
+		return known(errMethod, err.Error()+", which takes no POST", map[string]string{"Allow": "GET, HEAD"})
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if ev.Sequence == 0 { // nothing changed: the reader is where it was
+		w.WriteHeader(http.StatusAccepted)
+		_, err = io.WriteString(w, `{"changed":false}`+"\n")
+		return afterHeader(err)
+	}
+	w.Header().Set("ETag", `"`+ev.ID()+`"`)
+	w.WriteHeader(http.StatusAccepted)
+	_, err = io.WriteString(w, `{"changed":true,"id":"`+ev.ID()+`"}`+"\n")
+	return afterHeader(err)
+}

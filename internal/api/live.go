@@ -1,0 +1,304 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"freshet"
+	"freshet/internal/flow"
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/sse"
+)
+
+const (
+	// How long a request for the document waits for an upstream that nobody had asked yet.
+	firstAnswer = 10 * time.Second
+	// The longest wait for a change that a client may ask for (RFC 7240, 4.3).
+	longestPoll = 60 * time.Second
+	// Below that gzip makes a document hardly smaller.
+	gzipFrom = 1 << 10
+)
+
+// live is the data plane: everything a reader of a topic needs.
+type live struct {
+	edge
+	flow    *flow.Flow
+	streams sse.Config
+	adhoc   AdHoc
+}
+
+// get answers a read of a configured topic in the style that the client asks for.
+func (l *live) get(w http.ResponseWriter, r *http.Request) error {
+	name := freshet.TopicName(r.PathValue("topic"))
+	f, err := l.flow.Follow(name)
+	if err != nil {
+		return l.unfollowable(w, r, err)
+	}
+	defer f.Close()
+	return l.serve(w, r, f)
+}
+
+// unfollowable answers a stream without its topic so that EventSource does what is best: stop where the
+// topic that it followed is gone, come back where it is only not available now.
+func (l *live) unfollowable(w http.ResponseWriter, r *http.Request, err error) error {
+	ask, acceptErr := negotiate(r)
+	if acceptErr != nil || ask.style != styleStream {
+		return err
+	}
+	switch {
+	case errors.Is(err, freshet.ErrNotFound) && lastEventID(r) != "":
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case errors.Is(err, freshet.ErrUnavailable):
+		l.abort(sse.Busy(w, l.streams))
+	}
+	return err
+}
+
+func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
+	w.Header().Add("Vary", "Accept, Accept-Encoding")
+	ask, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	switch ask.style {
+	case styleStream:
+		return l.stream(w, r, f, ask.mode)
+	case styleHistory:
+		return l.history(w, r, f)
+	}
+	return l.document(w, r, f)
+}
+
+// stream sends server-sent events.
+func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, asked freshet.Mode) error {
+	mode, err := modeOf(f.Topic, asked)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		sse.Headers(w.Header())
+		return nil
+	}
+	if err := f.Feed.Wait(r.Context()); err != nil {
+		l.abort(sse.Busy(w, l.streams))
+	}
+	cursor, err := l.cursor(w, r, f, mode)
+	if err != nil {
+		l.log.WarnContext(r.Context(), "a stream cannot start now", "topic", string(f.Topic.Name), "err", err)
+		l.abort(sse.Busy(w, l.streams))
+	}
+	compress := r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r)
+	if compress {
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	err = sse.Serve(r.Context(), w, f.Feed, sse.Stream{Cursor: cursor, Compress: compress, Sent: f.Sent}, l.streams)
+	if errors.Is(err, fanout.ErrSlow) {
+		f.Cut()
+	}
+	l.log.DebugContext(r.Context(), "stream ended", "topic", string(f.Topic.Name), "cause", err)
+	l.abort(err)
+	return nil
+}
+
+// abort ends a stream's connection without the final chunk: several clients take a clean end as the end
+// of the story and do not come back.
+func (*live) abort(error) { panic(http.ErrAbortHandler) }
+
+// cursor is where the client's stream starts.
+func (l *live) cursor(w http.ResponseWriter, r *http.Request, f *flow.Follower, mode freshet.Mode) (*fanout.Cursor, error) {
+	id := lastEventID(r)
+	if id == "" {
+		if r.URL.Query().Get("from") == "beginning" && mode == freshet.ModeEvent {
+			return f.Feed.FollowAll(mode), nil
+		}
+		return f.Feed.Follow(mode), nil
+	}
+	cursor, resumed := f.Feed.Reset(mode, fanout.ResetUnknown), false
+	if at, err := freshet.ParsePosition(id); err == nil {
+		if cursor, resumed, err = f.Feed.Resume(r.Context(), mode, at); err != nil {
+			return nil, err
+		}
+	}
+	w.Header().Set("Freshet-Resumed", strconv.FormatBool(resumed))
+	return cursor, nil
+}
+
+// lastEventID is where the client wants to go on. The header wins: clients that put an id into the URL
+// leave an old one there when they reconnect by themselves.
+func lastEventID(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-Id"); id != "" {
+		return id
+	}
+	q := r.URL.Query()
+	for _, name := range []string{"lastEventId", "last_event_id", "lastEventID", "evs_last_event_id"} {
+		if id := q.Get(name); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// document answers with the document now, or as it was.
+func (l *live) document(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
+	first, cancel := context.WithTimeout(r.Context(), firstAnswer)
+	defer cancel()
+	if err := f.Feed.Wait(first); err != nil {
+		return fmt.Errorf("%w: the topic's history is not read yet", freshet.ErrUnavailable)
+	}
+	if at := r.URL.Query().Get("at"); at != "" {
+		ev, err := l.past(r.Context(), f, at)
+		if err != nil {
+			return err
+		}
+		return writeDocument(w, r, ev)
+	}
+	fault := f.Fresh(first)
+	entry, err := l.changed(w, r, f)
+	if err != nil {
+		return err
+	}
+	if entry == nil {
+		return noDocument(f, fault)
+	}
+	if fault != nil {
+		w.Header().Set("Freshet-Stale", "true")
+	}
+	return writeDocument(w, r, entry.Event)
+}
+
+// changed is the document now; for a client that waits (Prefer: wait, RFC 7240) once it is another than
+// the client has, or when the wait is over.
+func (l *live) changed(w http.ResponseWriter, r *http.Request, f *flow.Follower) (*fanout.Entry, error) {
+	wait := preferredWait(r)
+	if wait > 0 {
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
+	}
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for {
+		changed := f.Feed.Changed()
+		entry, _ := f.Feed.Current()
+		if wait == 0 || entry != nil && !has(r, entry.ID()) {
+			return entry, nil
+		}
+		select {
+		case <-changed:
+			if err := f.Feed.Wait(r.Context()); err != nil { // it has ended
+				return nil, err
+			}
+		case <-over.C:
+			return entry, nil
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
+// preferredWait is how long the client would wait for a change; only one that says what it has can.
+func preferredWait(r *http.Request) time.Duration {
+	if r.Header.Get("If-None-Match") == "" {
+		return 0
+	}
+	for _, p := range strings.FieldsFunc(strings.Join(r.Header.Values("Prefer"), ","), func(c rune) bool { return c == ',' || c == ';' }) {
+		if v, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(p), " ", ""), "wait="); ok {
+			if n, err := strconv.Atoi(strings.Trim(v, `"`)); err == nil && n > 0 {
+				return min(time.Duration(n)*time.Second, longestPoll)
+			}
+		}
+	}
+	return 0
+}
+
+// has says whether the client's If-None-Match (RFC 9110, 13.1.2; compared weakly) names the id.
+func has(r *http.Request, id string) bool {
+	for _, tag := range strings.Split(r.Header.Get("If-None-Match"), ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == "*" || tag == `"`+id+`"` {
+			return true
+		}
+	}
+	return false
+}
+
+func noDocument(f *flow.Follower, fault *freshet.Fault) error {
+	if f.Topic.Kind == freshet.KindEvent && fault == nil {
+		return fmt.Errorf("%w: no message has come yet", errNoContentYet)
+	}
+	if fault == nil {
+		return fmt.Errorf("%w: the topic has no document yet", freshet.ErrUnavailable)
+	}
+	return fmt.Errorf("%w: the topic has no document yet; its source reports %d: %s", freshet.ErrUnavailable, fault.Code, fault.Message)
+}
+
+// past is the document as it was at an event or a time.
+func (l *live) past(ctx context.Context, f *flow.Follower, at string) (freshet.Event, error) {
+	if pos, err := freshet.ParsePosition(at); err == nil {
+		ev, err := f.Feed.AtEvent(ctx, pos)
+		if err != nil {
+			return freshet.Event{}, fmt.Errorf("the document at event %s: %w", at, err)
+		}
+		return ev, nil
+	}
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return freshet.Event{}, badParameter("at", "%q is neither an event id nor an RFC 3339 time", at)
+	}
+	ev, err := f.Feed.AtTime(ctx, t)
+	if err != nil {
+		return freshet.Event{}, fmt.Errorf("the document at %s: %w", at, err)
+	}
+	return ev, nil
+}
+
+func writeDocument(w http.ResponseWriter, r *http.Request, ev freshet.Event) error {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Last-Modified", ev.Time.UTC().Format(http.TimeFormat))
+	h.Set("Freshet-Revision", strconv.FormatUint(uint64(ev.Revision), 10))
+	etag := `"` + ev.ID() + `"`
+	squeeze := len(ev.Data) >= gzipFrom && acceptsGzip(r)
+	if squeeze {
+		etag = "W/" + etag // the same document in other bytes
+	}
+	h.Set("ETag", etag)
+	if has(r, ev.ID()) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", "application/json")
+	if !squeeze {
+		h.Set("Content-Length", strconv.Itoa(len(ev.Data)))
+		_, err := w.Write(ev.Data)
+		return afterHeader(err)
+	}
+	h.Set("Content-Encoding", "gzip")
+	return afterHeader(gzipTo(w, func(z *gzip.Writer) error {
+		_, err := z.Write(ev.Data)
+		return err
+	}))
+}
+
+func gzipTo(w http.ResponseWriter, write func(*gzip.Writer) error) error {
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(z), z.Close())
+}
+
+// afterHeader is for errors once the answer has begun, when all that is left is to end the connection,
+// so that the client sees that the answer is not whole.
+func afterHeader(err error) error {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}

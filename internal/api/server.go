@@ -1,0 +1,110 @@
+// Package api is the HTTP edge: /live for the readers and publishers of topics, /v1 for their
+// management, and what operators ask for.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/cors"
+
+	"freshet/internal/catalog"
+	"freshet/internal/flow"
+	"freshet/internal/flow/transport/sse"
+)
+
+// A Config is what the edge works with.
+type Config struct {
+	Flow        *flow.Flow
+	Catalog     *catalog.Catalog
+	Metrics     prometheus.Gatherer
+	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
+	Streams     sse.Config
+	AdHoc       AdHoc
+	CORSOrigins []string // whose pages may read; "*" is every origin; none: CORS is off
+	LocalOnly   bool     // serve only requests that name a loopback host
+	Log         *slog.Logger
+}
+
+// Handler returns the whole surface.
+func Handler(c Config) http.Handler {
+	e := edge{c.Log}
+	l := &live{edge: e, flow: c.Flow, streams: c.Streams, adhoc: c.AdHoc}
+	mux := http.NewServeMux()
+	routes(mux, l, newManagement(c.Catalog, c.Flow.Status, c.Log), c)
+
+	surface := e.routed(mux)
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target, ok := targetOf(r); ok {
+			e.handle(func(w http.ResponseWriter, r *http.Request) error { return l.followVerbatim(w, r, target) }).ServeHTTP(w, r)
+			return
+		}
+		surface.ServeHTTP(w, r)
+	})
+	h = http.NewCrossOriginProtection().Handler(h)
+	if len(c.CORSOrigins) > 0 {
+		h = allowOrigins(c.CORSOrigins).Handler(h)
+	}
+	if c.LocalOnly {
+		h = e.localOnly(h)
+	}
+	return h
+}
+
+// routes is the whole surface but /live/{absolute URL}, which ServeMux would fold.
+func routes(mux *http.ServeMux, l *live, m *management, c Config) {
+	mux.Handle("GET /live/{topic}", l.handle(l.get))
+	mux.Handle("POST /live/{topic}", l.handle(l.publish))
+	mux.Handle("GET /live", l.handle(l.followQuery))
+	m.routes(mux)
+	mux.Handle("GET /livez", l.handle(livez))
+	mux.Handle("GET /readyz", l.handle(readyz(c.Ready)))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
+}
+
+// allowOrigins lets pages of those origins read what is served here (Fetch standard, CORS protocol).
+func allowOrigins(origins []string) *cors.Cors {
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		// What the EventSource polyfills in use send, and so ask leave for.
+		AllowedHeaders: []string{"Accept", "Authorization", "Cache-Control", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
+		ExposedHeaders: []string{"ETag", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Link", "Location", "Preference-Applied", "Retry-After"},
+		MaxAge:         int((10 * time.Minute).Seconds()),
+	})
+}
+
+// localOnly refuses requests that reached a loopback listener under the name of some other host: that is
+// how a web page elsewhere would read it, by a name that it lets point to 127.0.0.1 (DNS rebinding).
+func (e edge) localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isLocal(r.Host) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		e.handle(func(http.ResponseWriter, *http.Request) error {
+			return fmt.Errorf("%w: this server listens on loopback only and answers to localhost, not to %q", errMisdirected, r.Host)
+		}).ServeHTTP(w, r)
+	})
+}
+
+func isLocal(hostPort string) bool {
+	host := hostPort
+	if h, _, err := net.SplitHostPort(hostPort); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"freshet"
+	"freshet/internal/flow/journal"
+)
+
+// records are the journal's keyed records as the catalog wants them.
+type records struct{ *journal.Records }
+
+func (r records) List(ctx context.Context, each func(key string, value []byte, revision uint64) error) error {
+	all, err := r.Records.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, rec := range all {
+		if err := each(rec.Key, rec.Value, rec.Revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store is the journal as the flow wants it.
+type store struct{ *journal.Journal }
+
+func (s store) Oldest(ctx context.Context, id freshet.TopicID) (freshet.Event, error) {
+	e, err := s.Journal.Oldest(ctx, id)
+	return e.Event, err
+}
+
+func (s store) Entry(ctx context.Context, id freshet.TopicID, sequence uint64) (freshet.Event, error) {
+	e, err := s.Lookup(ctx, id, sequence)
+	return e.Event, err
+}
+
+func (s store) Before(ctx context.Context, id freshet.TopicID, t time.Time) (freshet.Event, error) {
+	e, err := s.LookupTime(ctx, id, t)
+	return e.Event, err
+}
+
+func (s store) Keyframe(ctx context.Context, id freshet.TopicID, upTo uint64) (freshet.Event, error) {
+	ev, err := s.Journal.Keyframe(ctx, id)
+	if err != nil || ev.Sequence > upTo {
+		return freshet.Event{}, err
+	}
+	return ev, nil
+}
+
+func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
+	pos, err := s.Journal.Append(ctx, id, head, ev)
+	if errors.Is(err, journal.ErrFenced) {
+		err = fmt.Errorf("%w: %w", freshet.ErrConflict, err)
+	}
+	return pos, err
+}

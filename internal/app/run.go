@@ -1,0 +1,375 @@
+// Package app puts Freshet together: the one package that knows all the others.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"freshet"
+	"freshet/internal/api"
+	"freshet/internal/catalog"
+	"freshet/internal/egress"
+	"freshet/internal/engine"
+	"freshet/internal/flow"
+	"freshet/internal/flow/journal"
+	"freshet/internal/flow/source"
+	"freshet/internal/flow/transport/sse"
+)
+
+// Defaults of what a configuration leaves open.
+const (
+	DefaultListen = "127.0.0.1:4440"
+	DefaultData   = "freshet-data"
+
+	defaultDrain     = 5 * time.Second
+	defaultGrace     = time.Minute
+	defaultPeriod    = freshet.Duration(5 * time.Second)
+	defaultMaxAdHoc  = 1000
+	headerBytes      = 16 << 10
+	headerTimeout    = 5 * time.Second
+	orphansAreSought = time.Minute // after the start, when clients of ad-hoc topics have come back
+)
+
+// A Change is what happened to a topic, for people who watch.
+type Change = flow.Change
+
+// A Server is one that runs.
+type Server struct {
+	Addr   string          // host:port that it really listens on
+	URL    string          // http://host:port, as people type it
+	Topics []freshet.Topic // that it started with
+	// Watch calls fn for each change from now on until ctx ends. fn must be quick.
+	Watch func(ctx context.Context, fn func(Change))
+}
+
+// Run serves until ctx ends, then lets streams end on a whole event and stops. ready is called once the
+// server answers; it may be nil.
+func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Server)) (err error) {
+	c = c.withDefaults()
+	if err := c.mayListen(log); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // the server has closed it where it got so far
+	s, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return s.serve(ctx, c, listener, ready)
+}
+
+func (c Config) withDefaults() Config {
+	orElse(&c.Listen, DefaultListen)
+	orElse(&c.Data, DefaultData)
+	orElse(&c.Drain, freshet.Duration(defaultDrain))
+	orElse(&c.AdHoc.Grace, freshet.Duration(defaultGrace))
+	orElse(&c.AdHoc.PollingPeriod, defaultPeriod)
+	orElse(&c.AdHoc.MaxTopics, defaultMaxAdHoc)
+	orElse(&c.Journal.Sync, "always")
+	orElse(&c.Version, "dev")
+	if c.Dev {
+		c.AdHoc.Allow = []string{"*"}
+		c.Egress.Allow = append(c.Egress.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
+	return c
+}
+
+func orElse[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// mayListen refuses to listen where others could come in, as there is no authentication yet.
+func (c Config) mayListen(log *slog.Logger) error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %q is not host:port", c.Listen)
+	}
+	switch {
+	case isLoopback(host):
+		return nil
+	case c.Dev:
+		return fmt.Errorf("listen: %s is not a loopback address, and freshet dev has no authentication: use freshet serve", c.Listen)
+	case !c.Insecure:
+		return fmt.Errorf("listen: %s is not a loopback address, and there is no authentication: whoever reaches it can read and change every topic and make requests from this host. "+
+			"Listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure", c.Listen)
+	}
+	log.Warn("INSECURE: listening beyond loopback without authentication: whoever reaches this address can read and change every topic", "listen", c.Listen)
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, errAddrInUse) {
+		return nil, fmt.Errorf("listen: %s is in use already: stop what listens there, or choose another port with --listen", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// A system is what runs below the HTTP edge.
+type system struct {
+	log     *slog.Logger
+	engine  *engine.Engine
+	journal *journal.Journal
+	catalog *catalog.Catalog
+	egress  *egress.Client
+	flow    *flow.Flow
+	metrics *prometheus.Registry
+	watch   *watchers
+	sources catalog.Sources
+	unwatch func()
+	closed  []func() error // in order of opening
+}
+
+func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
+	s := &system{log: log, metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
+	if err := s.openStore(ctx, c); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.egress = egress.New(egress.Config{Allow: c.Egress.Allow, Version: c.Version})
+	s.flow = flow.New(flow.Config{Journal: store{s.journal}, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
+	if err := s.openCatalog(ctx, c.Topics); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *system) openStore(ctx context.Context, c Config) error {
+	e, err := engine.Open(engine.Config{Dir: c.Data, Sync: c.Journal.Sync, MaxBytes: c.Journal.MaxBytes, Log: s.log})
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	s.engine = e
+	if s.journal, err = journal.Open(ctx, e.Conn(), journal.Config{Settle: e.SyncDirs}, s.log); err != nil {
+		return fmt.Errorf("open the journal in %s: %w", c.Data, err)
+	}
+	return nil
+}
+
+func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err error) {
+	s.sources = Sources()
+	if s.catalog, err = catalog.New(ctx, records{s.journal.Records("topics")}, s.sources); err != nil {
+		return err
+	}
+	if err := s.catalog.Sync(ctx, fromFile); err != nil {
+		return fmt.Errorf("store the topics of the configuration: %w", err)
+	}
+	s.unwatch = s.catalog.Watch(s.configure)
+	return nil
+}
+
+// configure brings a topic that runs in line with the catalog.
+func (s *system) configure(ch catalog.Change) {
+	if ch.New != nil {
+		if err := s.flow.Put(*ch.New); err != nil {
+			s.log.Error("a topic cannot run", "topic", string(ch.New.Name), "err", err)
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.flow.Remove(ctx, ch.Old.Name); err != nil {
+		s.log.Error("what is left of a deleted topic will be removed at the next start", "topic", string(ch.Old.Name), "err", err)
+	}
+}
+
+func (s *system) newSource(t freshet.Topic) (source.Source, error) {
+	kind, ok := source.Lookup(t.Source.Type)
+	if !ok {
+		return nil, fmt.Errorf("there is no source of type %q", t.Source.Type)
+	}
+	config := t.Source.Config
+	if config == nil {
+		config = []byte("{}")
+	}
+	return kind.New(config, source.Env{Client: s.egress, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name))})
+}
+
+// Sources is what the catalog needs to know of the types of source that there are.
+func Sources() catalog.Sources {
+	known := catalog.Sources{}
+	for _, k := range source.Kinds() {
+		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check}
+	}
+	return known
+}
+
+func (s *system) close() error {
+	s.unwatch()
+	if s.flow != nil {
+		s.flow.Close()
+	}
+	if s.egress != nil {
+		s.egress.Close()
+	}
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Close()
+}
+
+func (s *system) serve(ctx context.Context, c Config, listener net.Listener, ready func(Server)) error {
+	stopping := make(chan struct{})
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	server := &http.Server{
+		Handler: api.Handler(api.Config{
+			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: sse.Config{},
+			AdHoc: api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
+			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
+		}),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    headerBytes,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	addr := listener.Addr().String()
+	s.log.Info("listening", "addr", addr)
+	if ready != nil {
+		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until})
+	}
+	sweep, endSweep := context.WithCancel(ctx)
+	defer endSweep()
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		s.sweepOrphans(sweep)
+	}()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		close(stopping)
+		s.log.Info("stopping: streams end on a whole event", "limit", c.Drain.String())
+		err = s.drain(server, time.Duration(c.Drain))
+		<-served
+	}
+	endSweep()
+	<-swept
+	return err
+}
+
+// drain ends the streams, then waits for the other requests.
+func (s *system) drain(server *http.Server, limit time.Duration) error {
+	s.flow.EndFeeds()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("requests that did not end in time are cut")
+		return server.Close()
+	}
+	return err
+}
+
+func hostOf(addr string) string {
+	host, _, _ := net.SplitHostPort(addr) // checked at the start
+	return host
+}
+
+// readiness says what must work for traffic to be welcome.
+func (s *system) readiness(stopping <-chan struct{}) func(context.Context) map[string]error {
+	return func(ctx context.Context) map[string]error {
+		checks := map[string]error{"journal": s.engine.Healthy(ctx), "running": nil}
+		select {
+		case <-stopping:
+			checks["running"] = flow.ErrStopping
+		default:
+		}
+		return checks
+	}
+}
+
+// checkSource checks the source of an ad-hoc topic as a configured one's.
+func (s *system) checkSource(t *freshet.Topic) error {
+	if wrong := s.sources[t.Source.Type].Check(t.Source.Config); wrong != nil {
+		return wrong
+	}
+	return nil
+}
+
+// sweepOrphans removes the histories of topics that are not configured any more: ad-hoc topics that were
+// followed when the process was killed, and what a deletion left over.
+func (s *system) sweepOrphans(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(orphansAreSought):
+	}
+	ids, err := s.journal.Topics(ctx)
+	if err != nil {
+		s.log.Warn("orphaned histories could not be sought", "err", err)
+		return
+	}
+	known := s.flow.IDs()
+	for _, id := range ids {
+		if known[id] || ctx.Err() != nil {
+			continue
+		}
+		if err := s.journal.Delete(ctx, id); err != nil {
+			s.log.Warn("an orphaned history could not be deleted", "err", err)
+		}
+	}
+}
+
+// watchers are who wants to see every change.
+type watchers struct {
+	mu  sync.Mutex
+	fns map[*func(Change)]bool
+}
+
+func (w *watchers) tell(c Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for fn := range w.fns {
+		(*fn)(c)
+	}
+}
+
+func (w *watchers) until(ctx context.Context, fn func(Change)) {
+	w.mu.Lock()
+	w.fns[&fn] = true
+	w.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.fns, &fn)
+	})
+}
+
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "freshet_build_info", Help: "The version that runs.", ConstLabels: prometheus.Labels{"version": version}})
+	g.Set(1)
+	return g
+}
