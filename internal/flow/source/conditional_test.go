@@ -86,6 +86,28 @@ func TestValidatorsOfRefusedPayloads(t *testing.T) {
 	})
 }
 
+// After a payload of which nobody knows whether it was stored, the one before it is news again.
+func TestBackToTheOneBefore(t *testing.T) {
+	inBubble(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		tag := fmt.Sprintf(`"%d"`, n%2)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.Header().Set("ETag", tag)
+		fmt.Fprint(w, n%2)
+	}, func(w *world) {
+		w.refuse = func(data []byte) error {
+			if string(data) == "1" {
+				return errStore
+			}
+			return nil
+		}
+		w.run(w.poller(``), 11*s)
+		w.heardOnly("payload 0", "payload 1", "payload 0")
+	})
+}
+
 func TestLastModified(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -175,6 +175,22 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A date is meant by upstream's clock, here an hour ahead of ours.
+func TestRetryAfterByAnotherClock(t *testing.T) {
+	inBubble(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 0 {
+			w.Header().Set("Date", "Sat, 01 Jan 2000 01:00:00 GMT")
+			w.Header().Set("Retry-After", "Sat, 01 Jan 2000 01:00:20 GMT")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		counting(n, w, r)
+	}, func(w *world) {
+		w.run(w.poller(``), 21*s)
+		w.asked(0, 20*s)
+	})
+}
+
 // Subscribers that leave and come back do not make the poller forget what it was told.
 func TestRetryAfterOutlivesRun(t *testing.T) {
 	inBubble(t, func(n int, w http.ResponseWriter, r *http.Request) {
