@@ -106,7 +106,7 @@ func (s *server) checkLog() {
 // command is one run of the binary, in an environment without settings of the machine.
 func command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "NO_COLOR=1", "GORACE=halt_on_error=1"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "NO_COLOR=1", "GORACE=halt_on_error=1 atexit_sleep_ms=0"}
 	return cmd
 }
 
