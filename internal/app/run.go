@@ -243,7 +243,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	server := &http.Server{
 		Handler: api.Handler(api.Config{
 			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: sse.Config{},
-			AdHoc: api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
+			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
 		}),
 		BaseContext:       func(net.Listener) context.Context { return requests },
