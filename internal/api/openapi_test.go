@@ -1,0 +1,176 @@
+package api_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"freshet/internal/api"
+)
+
+// description is the OpenAPI document, read and validated once.
+var description = sync.OnceValues(func() (*openapi3.T, error) {
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return doc, doc.Validate(openapi3.NewLoader().Context)
+})
+
+// described serves h and holds every answer, and every request that h does not refuse, to the OpenAPI
+// document.
+func described(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
+	doc, err := description()
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := legacy.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+
+		again := r.Clone(r.Context())
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		check(t, router, again, rec)
+		for name, values := range rec.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	})
+}
+
+func check(t *testing.T, router routers.Router, r *http.Request, rec *httptest.ResponseRecorder) {
+	t.Helper()
+	if r.Method == http.MethodHead {
+		return
+	}
+	options := &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	route, params, err := router.FindRoute(r)
+	if err != nil {
+		if rec.Code != http.StatusNotFound && rec.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s %s: %d, and the document does not have it: %v", r.Method, r.URL, rec.Code, err)
+		}
+		return
+	}
+	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
+	if err := openapi3filter.ValidateRequest(r.Context(), request); err != nil && rec.Code < 300 {
+		t.Errorf("%s %s: %d for a request that the document does not allow: %v", r.Method, r.URL, rec.Code, err)
+	}
+	if rec.Header().Get("Content-Encoding") != "" {
+		return // the validator reads no gzip; the same answers are checked without
+	}
+	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: rec.Code, Header: rec.Header(), Options: options}
+	response.SetBodyBytes(rec.Body.Bytes())
+	if err := openapi3filter.ValidateResponse(r.Context(), response); err != nil {
+		t.Errorf("%s %s: the document does not describe this answer: %v\n%d %s", r.Method, r.URL, err, rec.Code, rec.Body)
+	}
+}
+
+func TestDescription(t *testing.T) {
+	doc, err := description()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !doc.IsOpenAPI31OrLater() {
+		t.Errorf("version %s", doc.OpenAPI)
+	}
+	for _, example := range []struct{ schema, json string }{ // the validator itself must be able to fail
+		{"Topic", `{}`}, {"Problem", `{"type":"x","title":"y","status":200}`}, {"Source", `{"type":"x","more":1}`},
+	} {
+		var v any
+		if err := jsonDecode(example.json, &v); err != nil {
+			t.Fatal(err)
+		}
+		if doc.Components.Schemas[example.schema].Value.VisitJSON(v, openapi3.EnableJSONSchema2020()) == nil {
+			t.Errorf("%s is a valid %s", example.json, example.schema)
+		}
+	}
+}
+
+// Each route of the management is described, and each that is described below its paths is there.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	doc, err := description()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			if regexp.MustCompile(`^/(v1|openapi|errors)`).MatchString(path) {
+				described = append(described, method+" "+path)
+			}
+		}
+	}
+	slices.Sort(described)
+	if served := api.ManagementRoutes(); !slices.Equal(served, described) {
+		t.Errorf("served    %q\ndescribed %q", served, described)
+	}
+}
+
+func TestDescriptionIsServed(t *testing.T) {
+	s := newServer(t)
+	asJSON := s.do("GET", "/openapi.json", "")
+	if asJSON.code != http.StatusOK || asJSON.header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %d %s", asJSON.code, asJSON.header)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(asJSON.body))
+	if err != nil || doc.Validate(t.Context()) != nil || doc.Paths.Len() < 5 {
+		t.Errorf("the JSON form is not the document: %v", err)
+	}
+	file, err := os.ReadFile("openapi.yaml")
+	if asYAML := s.do("GET", "/openapi.yaml", ""); err != nil || asYAML.body != string(file) {
+		t.Errorf("the YAML form is not the file: %v", err)
+	}
+}
+
+// errors.md explains each type of problem, and no other, and a server has each section.
+func TestEveryProblemIsExplained(t *testing.T) {
+	file, err := os.ReadFile("errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var headings []string
+	for _, m := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllSubmatch(file, -1) {
+		headings = append(headings, string(m[1]))
+	}
+	slices.Sort(headings)
+	slugs := api.Slugs()
+	slices.Sort(slugs)
+	if !slices.Equal(headings, slugs) {
+		t.Errorf("explained %q\nused      %q", headings, slugs)
+	}
+	s := newServer(t)
+	for _, slug := range slugs {
+		if got := s.do("GET", "/errors/"+slug, ""); got.code != http.StatusOK || !strings.HasPrefix(got.body, "## "+slug+"\n") || strings.Count(got.body, "##") != 1 {
+			t.Errorf("%s: %d %q", slug, got.code, got.body)
+		}
+	}
+	if got := s.do("GET", "/errors/other", ""); got.code != http.StatusNotFound {
+		t.Errorf("an unknown one: %d", got.code)
+	}
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

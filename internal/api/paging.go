@@ -1,0 +1,139 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"freshet"
+	"freshet/internal/catalog"
+	"freshet/internal/strict"
+)
+
+// A listing is one page of topics.
+type listing struct {
+	Items []freshet.Topic `json:"items"`
+	Total int             `json:"total"` // on all pages
+	Links links           `json:"links"`
+}
+
+// links lead to the pages of a list, as absolute paths. There are always first and last, and Prev and
+// Next where there are such pages.
+type links struct {
+	Self  string `json:"self"`
+	First string `json:"first"`
+	Prev  string `json:"prev,omitempty"`
+	Next  string `json:"next,omitempty"`
+	Last  string `json:"last"`
+}
+
+func (m *management) list(w http.ResponseWriter, r *http.Request) error {
+	q, err := listQuery(r)
+	if err != nil {
+		return err
+	}
+	q.Status = m.status
+	page, total := m.catalog.List(q)
+	l := listing{Items: make([]freshet.Topic, 0, len(page)), Total: total, Links: pages(r.URL, q, total)}
+	for _, e := range page {
+		l.Items = append(l.Items, e.Topic)
+	}
+	w.Header().Set("Link", l.Links.header())
+	return answer(w, http.StatusOK, l)
+}
+
+// listQuery reads the parameters of a list.
+func listQuery(r *http.Request) (q catalog.Query, err error) {
+	if err := onlyParameters(r, "page", "pageSize", "sort", "search"); err != nil {
+		return q, err
+	}
+	values := r.URL.Query()
+	if q.Page, err = whole(values, "page", 1, 0); err != nil {
+		return q, err
+	}
+	if q.PageSize, err = whole(values, "pageSize", catalog.DefaultPageSize, catalog.MaxPageSize); err != nil {
+		return q, err
+	}
+	for _, s := range values["sort"] {
+		o, err := catalog.ParseOrder(s)
+		if err != nil {
+			return q, badParameter("sort", "%s", err)
+		}
+		q.Sort = append(q.Sort, o)
+	}
+	if s := values.Get("search"); s != "" {
+		if q.Search, err = catalog.ParseSearch(s); err != nil {
+			return q, badParameter("search", "%s", err)
+		}
+	}
+	return q, nil
+}
+
+// whole reads a whole number from 1 to most, which is no bound where it is 0.
+func whole(values url.Values, name string, otherwise, most int) (int, error) {
+	s := values.Get(name)
+	if s == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || n < 1:
+		return 0, badParameter(name, "%.40q is not a whole number from 1", s)
+	case most > 0 && n > most:
+		return 0, badParameter(name, "%d is more than %d", n, most)
+	}
+	return n, nil
+}
+
+// onlyParameters refuses a query with parameters that are not known here, or with one that is no query.
+func onlyParameters(r *http.Request, names ...string) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badParameter("query", "%s", err)
+	}
+	for name := range values {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if near := strict.Near(name, names); near != "" {
+			return badParameter(strconv.Quote(name), "is not known here: did you mean %q?", near)
+		}
+		if len(names) == 0 {
+			return badParameter(strconv.Quote(name), "is not known here: there are none")
+		}
+		return badParameter(strconv.Quote(name), "is not known here: known are %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// pages makes the links around the page that q asks for.
+func pages(self *url.URL, q catalog.Query, total int) links {
+	last := max(1, (total+q.PageSize-1)/q.PageSize)
+	to := func(page int) string {
+		values := self.Query()
+		values.Set("page", strconv.Itoa(page))
+		values.Set("pageSize", strconv.Itoa(q.PageSize))
+		return self.Path + "?" + values.Encode()
+	}
+	l := links{Self: to(q.Page), First: to(1), Last: to(last)}
+	if q.Page > 1 {
+		l.Prev = to(min(q.Page-1, last))
+	}
+	if q.Page < last {
+		l.Next = to(q.Page + 1)
+	}
+	return l
+}
+
+// header is the links as a Link field (RFC 8288).
+func (l links) header() string {
+	var all []string
+	for _, link := range []struct{ rel, to string }{{"self", l.Self}, {"first", l.First}, {"prev", l.Prev}, {"next", l.Next}, {"last", l.Last}} {
+		if link.to != "" {
+			all = append(all, "<"+link.to+`>; rel="`+link.rel+`"`)
+		}
+	}
+	return strings.Join(all, ", ")
+}
