@@ -1,4 +1,397 @@
 package jsonpatch
 
+import (
+	"bytes"
+	"math/bits"
+)
+
+// The guided reading of a text: where its bytes equal those of the guide, the guide's nodes are
+// copied. Which value of the guide a value is compared with is a guess that only costs time when it is
+// wrong: every byte is either compared with a byte that was accepted before or read by the parser.
+
+// run returns how far the text from i on equals the guide's from o on: up to s[to].
+func (p *parser) run(o, i int) (to int) {
+	if i-o != p.shift || i >= p.to {
+		p.shift, p.from = i-o, i
+		p.to = i + mismatch(p.old[o:], p.s[i:])
+	}
+	return p.to
+}
+
+// mismatch returns the length of the common prefix.
+func mismatch(a, b []byte) int {
+	n := min(len(a), len(b))
+	a, b = a[:n], b[:n]
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if x := load(a, i) ^ load(b, i); x != 0 {
+			return i + bits.TrailingZeros64(x)>>3
+		}
+		// A long run: whole blocks are compared much faster than words.
+		const block = 256
+		for i >= 64 && i+8+block <= n && bytes.Equal(a[i+8:i+8+block], b[i+8:i+8+block]) {
+			i += block
+		}
+	}
+	for ; i < n && a[i] == b[i]; i++ {
+	}
+	return i
+}
+
 // guided reads a value whose counterpart is node gi of the guide, at o in its text.
-func (p *parser) guided(i int, pl place, gi, o int) int { return p.value(i, pl, none) }
+func (p *parser) guided(i int, pl place, gi, o int) int {
+	g := &p.guide[gi]
+	n := int(g.len)
+	// The byte behind a number decides whether it ends there.
+	if to := p.run(o, i); i+n < to || i+n == to && g.kind >= kindString {
+		at := len(p.tape)
+		p.tape = append(p.tape, p.guide[gi:gi+int(g.size)]...)
+		t := &p.tape[at]
+		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, uint32(gi+1), flagSame //nolint:gosec // bounded by maxSize
+		return i + n
+	}
+	at, end := len(p.tape), -1
+	switch c := p.s[i]; {
+	case c == '{' && g.kind == kindObject:
+		end = p.guidedObject(i, pl, gi, o)
+	case c == '[' && g.kind == kindArray:
+		end = p.guidedArray(i, pl, gi, o)
+	default:
+		end = p.value(i, pl, none)
+	}
+	if end < 0 {
+		return -1
+	}
+	t := &p.tape[at]
+	t.pair = uint32(gi + 1) //nolint:gosec // bounded by maxSize
+	if end-i == n && p.shift == i-o && p.from <= i && end <= p.to {
+		t.flag = flagSame
+	}
+	return end
+}
+
+// take copies the children of a guide's container from first on, as many of them as equal the text
+// before p.to, the byte behind each included; first does. It returns the child after them, and where
+// the text goes on. Container and start are where the two containers begin in their texts.
+func (p *parser) take(first, end, container, start int) (next, i int) {
+	limit := p.to - p.shift - container
+	last := first
+	for next = first; ; {
+		g := &p.guide[next]
+		if int(g.rel+g.len) >= limit {
+			break
+		}
+		last = next
+		if next += int(g.size); next >= end {
+			break
+		}
+	}
+	at := len(p.tape)
+	p.tape = append(p.tape, p.guide[first:next]...)
+	delta := uint32(container + p.shift - start) //nolint:gosec // wraps around, as rel does
+	tape := p.tape
+	for c := at; c < len(tape); {
+		t := &tape[c]
+		t.rel += delta
+		t.pair = uint32(first + c - at + 1) //nolint:gosec // bounded by maxSize
+		t.flag = flagSame
+		c += int(t.size)
+	}
+	g := &p.guide[last]
+	return next, container + int(g.rel+g.len) + p.shift
+}
+
+func (p *parser) guidedObject(i int, pl place, gi, o int) int {
+	self, ok := p.enter(pl, kindObject)
+	if !ok {
+		return -1
+	}
+	start := i
+	if i++; p.s[i] == '}' {
+		p.leave(self, 2)
+		return i + 1
+	}
+	w := memberWalk{gi: gi, o: o, next: gi + 1, end: gi + int(p.guide[gi].size)}
+	base := len(p.slots)
+	for {
+		at, m, known := w.next, place{}, false
+		if at < w.end && w.look.slots == nil {
+			g := &p.guide[at]
+			k := int(g.klen) + 3
+			to := p.run(o+int(g.rel)-k, i)
+			if i+k+int(g.len) < to {
+				w.next, i = p.take(at, w.end, o, start)
+				if p.s[i] == ',' {
+					i++
+					continue
+				}
+				break
+			}
+			if i+k <= to {
+				m, known = place{klen: g.klen, hash: g.hash}, true
+				w.next += int(g.size)
+			}
+		}
+		if !known {
+			if m, ok = p.name(i); !ok {
+				return -1
+			}
+			at = p.seek(&w, i, m)
+		}
+		i += int(m.klen) + 3
+		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize
+		if at > 0 {
+			i = p.guided(i, m, at, o+int(p.guide[at].rel))
+		} else {
+			i = p.value(i, m, none)
+		}
+		if i < 0 {
+			return -1
+		}
+		if p.s[i] != ',' {
+			break
+		}
+		i++
+	}
+	if p.s[i] != '}' {
+		return -1
+	}
+	p.leave(self, i+1-start)
+	p.slots = p.slots[:base]
+	if w.mixed || w.fresh > 1 {
+		p.distinct(self, start)
+	}
+	return i + 1
+}
+
+// A memberWalk is where the reading of an object stands in the guide's object.
+type memberWalk struct {
+	gi, o     int   // the guide's object
+	next, end int   // its members not met yet, while they come in order
+	look      table // all of its members, once they do not
+	mixed     bool  // a member was found out of order
+	skipped   bool  // a member was passed over
+	fresh     int   // members that the guide does not have
+}
+
+// seek finds the guide's member with the name at i, or returns 0.
+func (p *parser) seek(w *memberWalk, i int, m place) int {
+	if w.look.slots == nil {
+		if w.next < w.end { // most often one member is gone, or one is new
+			at := w.next + int(p.guide[w.next].size)
+			if at < w.end && p.namedAs(i, m, at, w.o) {
+				w.next = at + int(p.guide[at].size)
+				w.skipped = true
+				return at
+			}
+		} else if !w.skipped {
+			w.mixed = true // a new name, or one that was there already
+			return 0
+		}
+		w.look = p.members(w)
+	}
+	t := w.look
+	for k := spread(m.hash, m.klen) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+		if at := int(t.slots[k] - 1); p.namedAs(i, m, at, w.o) {
+			w.mixed = true
+			return at
+		}
+	}
+	w.fresh++
+	return 0
+}
+
+// namedAs says whether the member that starts at i has the name of a member of the guide.
+func (p *parser) namedAs(i int, m place, at, o int) bool {
+	g := &p.guide[at]
+	return g.hash == m.hash && g.klen == m.klen && bytes.Equal(p.s[i+1:i+1+int(m.klen)], nameOf(p.old, g, o))
+}
+
+// members makes a table of the members of the guide's object.
+func (p *parser) members(w *memberWalk) (t table) {
+	count := 0
+	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
+		count++
+	}
+	t, p.slots = newTable(p.slots, count)
+	for c := w.gi + 1; c < w.end; {
+		g := &p.guide[c]
+		k := spread(g.hash, g.klen) & t.mask
+		for t.slots[k] != 0 {
+			k = (k + 1) & t.mask
+		}
+		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		c += int(g.size)
+	}
+	return t
+}
+
+func (p *parser) guidedArray(i int, pl place, gi, o int) int {
+	self, ok := p.enter(pl, kindArray)
+	if !ok {
+		return -1
+	}
+	start := i
+	if i++; p.s[i] == ']' {
+		p.leave(self, 2)
+		return i + 1
+	}
+	w := elementWalk{gi: gi, o: o, next: gi + 1, pos: gi + 1, end: gi + int(p.guide[gi].size)}
+	base, element := len(p.slots), none
+	for {
+		at := 0
+		if w.next < w.end {
+			g := &p.guide[w.next]
+			if to := p.run(o+int(g.rel), i); i+int(g.len) < to {
+				w.next, i = p.take(w.next, w.end, o, start)
+				w.pos = w.next
+				if p.s[i] == ',' {
+					i++
+					continue
+				}
+				break
+			}
+		}
+		if w.pos < w.end || w.look.slots != nil || w.next < w.end {
+			at = p.counterpart(&w, i)
+		}
+		self, off := len(p.tape), i
+		m := place{rel: uint32(i - start)} //nolint:gosec // bounded by maxSize
+		if at > 0 {
+			i = p.guided(i, m, at, o+int(p.guide[at].rel))
+		} else {
+			i = p.value(i, m, element)
+		}
+		if i < 0 {
+			return -1
+		}
+		if p.tape[self].kind >= kindArray {
+			element = ref{self, off}
+		}
+		if p.s[i] != ',' {
+			break
+		}
+		i++
+	}
+	if p.s[i] != ']' {
+		return -1
+	}
+	p.leave(self, i+1-start)
+	p.slots = p.slots[:base]
+	return i + 1
+}
+
+// An elementWalk is where the reading of an array stands in the guide's array.
+type elementWalk struct {
+	gi, o  int
+	next   int // the element that should come next
+	pos    int // the same if every element since was changed in place
+	end    int
+	misses int   // elements since that looked like none
+	look   table // all elements by how they start, after some misses
+}
+
+// counterpart guesses which element of the guide became the one at i; 0 is none.
+func (p *parser) counterpart(w *elementWalk, i int) int {
+	if c := p.s[i]; c != '{' && c != '[' && c != '"' {
+		at := w.pos // numbers tell nothing by how they start
+		if at >= w.end {
+			return 0
+		}
+		w.pos += int(p.guide[at].size)
+		w.next = w.pos
+		return at
+	}
+	for at, tries := w.next, 0; at < w.end && tries < 3; tries++ {
+		if p.startsLike(i, at, w.o) {
+			return w.found(p, at)
+		}
+		at += int(p.guide[at].size)
+	}
+	if w.pos < w.end && w.pos != w.next && p.startsLike(i, w.pos, w.o) {
+		return w.found(p, w.pos)
+	}
+	if w.misses++; w.misses > 3 {
+		if w.look.slots == nil {
+			w.look = p.starts(w)
+		}
+		t := w.look
+		n := prefixLength(p.s, i)
+		for k := hashPrefix(p.s, i, n) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+			if at := int(t.slots[k] - 1); p.startsLike(i, at, w.o) {
+				return w.found(p, at)
+			}
+		}
+	}
+	at := w.pos
+	if at >= w.end {
+		return 0
+	}
+	w.pos += int(p.guide[at].size)
+	return at
+}
+
+func (w *elementWalk) found(p *parser, at int) int {
+	w.next = at + int(p.guide[at].size)
+	w.pos = w.next
+	w.misses = min(w.misses, 3) // the table, once there, is asked at once
+	return at
+}
+
+// prefix is how many bytes of an element say which one it is.
+const prefix = 24
+
+// startsLike says whether the value at i starts like an element of the guide.
+func (p *parser) startsLike(i, at, o int) bool {
+	g := &p.guide[at]
+	v := o + int(g.rel)
+	if int(g.len) >= prefix && i+prefix <= len(p.s) {
+		return load(p.s, i) == load(p.old, v) && load(p.s, i+8) == load(p.old, v+8) && load(p.s, i+16) == load(p.old, v+16)
+	}
+	n := min(int(g.len), prefix)
+	return i+n <= len(p.s) && string(p.s[i:i+n]) == string(p.old[v:v+n])
+}
+
+// prefixLength returns how much of the value at i may be used to look it up: up to the end of a string,
+// as far as seen, or prefix.
+func prefixLength(s []byte, i int) int {
+	n := min(prefix, len(s)-padding-i)
+	if s[i] == '"' {
+		if k := bytes.IndexByte(s[i+1:i+n], '"'); k >= 0 {
+			return k + 2
+		}
+	}
+	return n
+}
+
+func hashPrefix(s []byte, i, n int) uint32 {
+	h := seed
+	for ; n > 8; n -= 8 {
+		h = mix(h, load(s, i))
+		i += 8
+	}
+	h = mix(h, load(s, i)<<(64-8*n))
+	return uint32(h) //nolint:gosec // the low bits are meant
+}
+
+// starts makes a table of the elements of the guide's array by how they start.
+func (p *parser) starts(w *elementWalk) (t table) {
+	count := 0
+	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
+		count++
+	}
+	t, p.slots = newTable(p.slots, count)
+	tries := 4 * count // many elements that start alike would make this quadratic
+	for c := w.gi + 1; c < w.end && tries > 0; {
+		g := &p.guide[c]
+		v := w.o + int(g.rel)
+		k := hashPrefix(p.old, v, min(prefixLength(p.old, v), int(g.len))) & t.mask
+		for t.slots[k] != 0 {
+			k = (k + 1) & t.mask
+			tries--
+		}
+		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		c += int(g.size)
+	}
+	return t
+}
