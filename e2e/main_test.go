@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,6 +36,12 @@ func run(m *testing.M) int {
 	build := exec.Command("go", "build", "-race", "-o", binary, "freshet/cmd/freshet")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build freshet: %v\n%s", err, out)
+		return 1
+	}
+	// Tests mostly wait for others here, so far more of them than there are processors run at a time.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "64"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

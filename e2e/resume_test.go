@@ -60,6 +60,7 @@ func TestKill(t *testing.T) {
 		eventually(t, time.Minute, fmt.Sprintf("%d changes published, at kill %d", target, i), func() bool {
 			return done.Load() >= target || t.Failed()
 		})
+		<-time.After(time.Duration(random.IntN(10_000)) * time.Microsecond) // at no particular moment of a write
 		s.kill()
 		s.start()
 	}
@@ -208,9 +209,8 @@ func TestStop(t *testing.T) {
 				return
 			}
 			defer resp.Body.Close()
-			text := &tail{r: resp.Body}
 			r := replica{fresh: true}
-			err = readFrames(text, func(f frame) bool {
+			err = readFrames(resp.Body, func(f frame) bool {
 				if err := r.apply(f); err != nil {
 					t.Error(err)
 					return false
@@ -219,8 +219,8 @@ func TestStop(t *testing.T) {
 				return true
 			})
 			// net/http says "unexpected EOF" for a chunked body that misses its final chunk.
-			if !errors.Is(err, io.ErrUnexpectedEOF) || string(text.last[:]) != "\n\n" {
-				t.Errorf("the stream ended with %v after %q; want it cut after a whole event", err, text.last)
+			if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errCut) {
+				t.Errorf("the stream ended with %v; want it cut after a whole event", err)
 			}
 		})
 	}
@@ -234,18 +234,4 @@ func TestStop(t *testing.T) {
 		resp.Body.Close()
 		t.Error("the server answers after it stopped")
 	}
-}
-
-// tail remembers the last two bytes that were read.
-type tail struct {
-	r    io.Reader
-	last [2]byte
-}
-
-func (t *tail) Read(p []byte) (int, error) {
-	n, err := t.r.Read(p)
-	for _, b := range p[:n] {
-		t.last[0], t.last[1] = t.last[1], b
-	}
-	return n, err
 }

@@ -24,7 +24,7 @@ type frame struct {
 
 // readFrames reads a stream and hands over each whole event. It is far stricter than the standard:
 // it holds the server to the form that every client tried is known to read. It returns the error
-// that ended the stream, io.EOF where that was a whole event's end.
+// that ended the stream; it is errCut where that was in the middle of an event.
 func readFrames(r io.Reader, each func(frame) bool) error {
 	in := bufio.NewReader(r)
 	var f frame
@@ -33,7 +33,7 @@ func readFrames(r io.Reader, each func(frame) bool) error {
 		line, err := in.ReadString('\n')
 		if err != nil {
 			if line != "" || len(fields) > 0 {
-				return io.ErrUnexpectedEOF
+				return fmt.Errorf("%w: %w", errCut, err)
 			}
 			return err
 		}
@@ -66,6 +66,8 @@ func readFrames(r io.Reader, each func(frame) bool) error {
 		}
 	}
 }
+
+var errCut = errors.New("cut within an event")
 
 // open asks for a stream; id is where to resume, if anywhere.
 func open(ctx context.Context, url, id string) (*http.Response, error) {
