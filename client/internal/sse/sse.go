@@ -134,11 +134,12 @@ func (r *Reader) setRetry(value []byte) {
 // line returns the next line without its end (CR, LF or CRLF). The bytes are valid until the next call.
 func (r *Reader) line() ([]byte, error) {
 	for {
-		if line, ok := r.cut(); ok {
-			return line, nil
-		}
-		if r.blockBytes+len(r.buf)-r.start > r.limit {
+		line, ok := r.cut()
+		if r.blockBytes > r.limit || !ok && r.blockBytes+len(r.buf)-r.start > r.limit {
 			return nil, fmt.Errorf("%w of %d bytes", ErrTooLong, r.limit)
+		}
+		if ok {
+			return line, nil
 		}
 		if r.err != nil {
 			return nil, r.err

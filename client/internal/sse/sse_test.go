@@ -117,7 +117,7 @@ func TestReaderKeepsCommentsAndCountsBytes(t *testing.T) {
 func TestReaderRefusesBlocksThatAreTooLong(t *testing.T) {
 	line := "data: " + strings.Repeat("x", 100) + "\n"
 	for name, in := range map[string]string{
-		"one line": "data: " + strings.Repeat("x", 3000), "many lines": strings.Repeat(line, 30), "comments": strings.Repeat(":\n", 1500),
+		"one line": "data: " + strings.Repeat("x", 3000), "a whole event": "data: " + strings.Repeat("x", 3000) + "\n\n", "many lines": strings.Repeat(line, 30), "comments": strings.Repeat(":\n", 1500),
 	} {
 		if _, err := sse.NewReader(strings.NewReader(in), 2000, "").Next(); !errors.Is(err, sse.ErrTooLong) {
 			t.Errorf("%s: %v; want %v", name, err, sse.ErrTooLong)
