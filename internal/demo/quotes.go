@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"math"
+	"strings"
 )
 
 type quote struct {
@@ -54,7 +55,7 @@ func quotes(w world, now int64) any {
 		second := trades[(i+i/len(names)*3)%len(trades)]
 		all[i] = quote{
 			ID:     10_000_000_000_000_000_000 + w.hash("id", i, 0)%1_000_000_000_000_000_000,
-			Symbol: name[:2] + second[:1] + string(rune('A'+i%len(names))),
+			Symbol: strings.ToUpper(name[:2]) + second[:1] + string(rune('A'+i%len(names))),
 			Name:   name + " " + second,
 			Bid:    level{decimal(price-spread, 2), 100 * (1 + w.pick("bid", i, at, 40))},
 			Ask:    level{decimal(price+spread, 2), 100 * (1 + w.pick("ask", i, at, 40))},

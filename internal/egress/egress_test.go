@@ -328,3 +328,21 @@ func dnsReply(query []byte, answer func() netip.Addr) []byte {
 	}
 	return reply
 }
+
+// Whatever is accepted is accepted again as it is shown, and shows nothing that may be secret.
+func FuzzParseURL(f *testing.F) {
+	for _, seed := range []string{"https://api.example.com:8443/a%2Fb?q=1#f", "http://[fe80::1%25eth0]/", "http://1.2.3.4./", "http://0x7f.1/",
+		"http://u:p@h/", "HTTP://H", "http://h:00080", "http://h/%zz", "//h", "http://ü/", "http://[::ffff:1.2.3.4]:1", "http:/h", "http://h\\@i/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := egress.ParseURL(raw)
+		if err != nil {
+			return
+		}
+		shown, err := egress.ParseURL(egress.Show(u))
+		if err != nil || shown.Host != u.Host || shown.Path != u.Path || shown.User != nil || shown.RawQuery != "" || shown.Fragment != "" {
+			t.Errorf("%q is shown as %q: %v", raw, egress.Show(u), err)
+		}
+	})
+}
