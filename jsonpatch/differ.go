@@ -28,11 +28,12 @@ type Differ struct {
 	numeric bool // numbers of equal value are equal
 	rollup  int  // percent of a replace that the operations inside a container may cost
 
-	a, b  *Document
-	out   []byte // operations, each after a comma
-	ops   int
-	path  []byte // of the values being compared, as it stands in a patch
-	slots []uint32
+	a, b   *Document
+	out    []byte // operations, each after a comma
+	ops    int
+	retold int    // nested arrays that are being told a second time
+	path   []byte // of the values being compared, as it stands in a patch
+	memory
 }
 
 type arrayKey struct {
@@ -181,14 +182,20 @@ func (d *Differ) enterIndex(i int) (parent int) {
 
 func (d *Differ) leave(parent int) { d.path = d.path[:parent] }
 
-func childA(d *Differ, x ref, i int) ref { return ref{i, x.off + int(d.a.tape[i].rel)} }
-func childB(d *Differ, y ref, j int) ref { return ref{j, y.off + int(d.b.tape[j].rel)} }
+// in returns a child of a container.
+func (d *Document) in(container ref, at int) ref { return ref{at, container.off + int(d.tape[at].rel)} }
+
+// end returns the node behind a value.
+func (d *Document) end(r ref) int { return r.at + int(d.tape[r.at].size) }
 
 // value tells how value x of the old document becomes y of the new one. Linked says that x is the
 // pair of y.
 func (d *Differ) value(x, y ref, linked bool) {
 	na, nb := &d.a.tape[x.at], &d.b.tape[y.at]
-	if linked && nb.flag&flagSame != 0 || na.len == nb.len && string(d.a.at(x)) == string(d.b.at(y)) {
+	if linked && nb.flag&flagSame != 0 {
+		return
+	}
+	if na.len == nb.len && (!linked || nb.kind < kindArray) && string(d.a.at(x)) == string(d.b.at(y)) {
 		return
 	}
 	if na.kind != nb.kind || na.kind < kindArray {
@@ -210,100 +217,4 @@ func (d *Differ) value(x, y ref, linked bool) {
 		d.out, d.ops = d.out[:start], ops
 		d.replace(y)
 	}
-}
-
-// object reports false when the object has better be replaced: when its operations do not fit
-// before stop in the output, or would need a path that clients refuse.
-func (d *Differ) object(x, y ref, linked bool, stop int) bool {
-	base := len(d.slots)
-	defer func() { d.slots = d.slots[:base] }()
-	names := d.names(d.a, x)
-	seen := 0
-	next, end := x.at+1, x.at+int(d.a.tape[x.at].size)
-	for j := y.at + 1; j < y.at+int(d.b.tape[y.at].size); j += int(d.b.tape[j].size) {
-		before := len(d.out)
-		i := next
-		if i >= end || !sameName(d.a, d.b, x.off, y.off, i, j) {
-			i = names.find(d.a, d.b, x.off, y.off, j)
-		}
-		name := nameOf(d.b.text, &d.b.tape[j], y.off)
-		parent := d.enter(name)
-		if i == 0 {
-			d.add(childB(d, y, j))
-		} else {
-			seen++
-			next = i + int(d.a.tape[i].size)
-			d.value(childA(d, x, i), childB(d, y, j), false)
-		}
-		d.leave(parent)
-		if len(d.out) > before && (hostile(name) || len(d.out) > stop) {
-			return false
-		}
-	}
-	return d.removeMembers(x, y, seen)
-}
-
-// removeMembers removes the members of x that y does not have; seen is how many it has.
-func (d *Differ) removeMembers(x, y ref, seen int) bool {
-	end := x.at + int(d.a.tape[x.at].size)
-	for i := x.at + 1; i < end; i += int(d.a.tape[i].size) {
-		seen--
-	}
-	if seen == 0 {
-		return true
-	}
-	base := len(d.slots)
-	defer func() { d.slots = d.slots[:base] }()
-	names := d.names(d.b, y)
-	for i := x.at + 1; i < end; i += int(d.a.tape[i].size) {
-		if names.find(d.b, d.a, y.off, x.off, i) != 0 {
-			continue
-		}
-		name := nameOf(d.a.text, &d.a.tape[i], x.off)
-		parent := d.enter(name)
-		d.remove()
-		d.leave(parent)
-		if hostile(name) {
-			return false
-		}
-	}
-	return true
-}
-
-// hostile says whether clients in JavaScript refuse paths with that name.
-func hostile(name []byte) bool {
-	switch string(name) {
-	case "__proto__", "constructor", "prototype":
-		return true
-	}
-	return false
-}
-
-// array is like object.
-func (d *Differ) array(x, y ref, linked bool, stop int) bool {
-	i, j := x.at+1, y.at+1
-	endA, endB := x.at+int(d.a.tape[x.at].size), y.at+int(d.b.tape[y.at].size)
-	n := 0
-	for i < endA && j < endB {
-		parent := d.enterIndex(n)
-		d.value(childA(d, x, i), childB(d, y, j), false)
-		d.leave(parent)
-		i, j, n = i+int(d.a.tape[i].size), j+int(d.b.tape[j].size), n+1
-		if len(d.out) > stop {
-			return false
-		}
-	}
-	at := n
-	for ; j < endB; j += int(d.b.tape[j].size) {
-		parent := d.enterIndex(n)
-		d.add(childB(d, y, j))
-		d.leave(parent)
-		n++
-	}
-	for ; i < endA; i += int(d.a.tape[i].size) {
-		parent := d.enterIndex(at)
-		d.remove()
-		d.leave(parent)
-	}
-	return true
 }

@@ -29,7 +29,7 @@ func (d *Differ) equal(a, b *Document, x, y ref) bool {
 		return d.numeric && equalNumbers(a.at(x), b.at(y))
 	case kindArray:
 		for i, j := x.at+1, y.at+1; i < x.at+int(na.size); {
-			if !d.equal(a, b, ref{i, x.off + int(a.tape[i].rel)}, ref{j, y.off + int(b.tape[j].rel)}) {
+			if !d.equal(a, b, a.in(x, i), b.in(y, j)) {
 				return false
 			}
 			i, j = i+int(a.tape[i].size), j+int(b.tape[j].size)
@@ -55,7 +55,7 @@ func (d *Differ) equalObjects(a, b *Document, x, y ref) bool {
 				return false
 			}
 		}
-		if !d.equal(a, b, ref{i, x.off + int(a.tape[i].rel)}, ref{j, y.off + int(b.tape[j].rel)}) {
+		if !d.equal(a, b, a.in(x, i), b.in(y, j)) {
 			return false
 		}
 		next = i + int(a.tape[i].size)
@@ -97,4 +97,23 @@ func (t table) find(a, b *Document, offA, offB, j int) int {
 		}
 	}
 	return 0
+}
+
+// hashValue hashes a value so that equal ones have equal hashes, whatever the order of members.
+func (d *Differ) hashValue(doc *Document, r ref) uint64 {
+	n := &doc.tape[r.at]
+	if n.kind < kindArray {
+		return hashBytes(doc.padded(), r.off, int(n.len))
+	}
+	h := seed + uint64(n.kind)
+	for c := r.at + 1; c < doc.end(r); c += int(doc.tape[c].size) {
+		m := &doc.tape[c]
+		v := d.hashValue(doc, doc.in(r, c))
+		if n.kind == kindArray {
+			h = mix(h, v)
+		} else {
+			h += mix(hashBytes(doc.padded(), r.off+int(m.rel-m.klen)-2, int(m.klen)), v)
+		}
+	}
+	return mix(h, uint64(n.size))
 }

@@ -317,7 +317,7 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 		}
 		t := w.look
 		n := prefixLength(p.s, i)
-		for k := hashPrefix(p.s, i, n) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+		for k := hashText(p.s, i, n) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
 			if at := int(t.slots[k] - 1); p.startsLike(i, at, w.o) {
 				return w.found(p, at)
 			}
@@ -364,16 +364,6 @@ func prefixLength(s []byte, i int) int {
 	return n
 }
 
-func hashPrefix(s []byte, i, n int) uint32 {
-	h := seed
-	for ; n > 8; n -= 8 {
-		h = mix(h, load(s, i))
-		i += 8
-	}
-	h = mix(h, load(s, i)<<(64-8*n))
-	return uint32(h) //nolint:gosec // the low bits are meant
-}
-
 // starts makes a table of the elements of the guide's array by how they start.
 func (p *parser) starts(w *elementWalk) (t table) {
 	count := 0
@@ -385,7 +375,7 @@ func (p *parser) starts(w *elementWalk) (t table) {
 	for c := w.gi + 1; c < w.end && tries > 0; {
 		g := &p.guide[c]
 		v := w.o + int(g.rel)
-		k := hashPrefix(p.old, v, min(prefixLength(p.old, v), int(g.len))) & t.mask
+		k := hashText(p.old, v, min(prefixLength(p.old, v), int(g.len))) & t.mask
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 			tries--

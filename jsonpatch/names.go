@@ -14,15 +14,20 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hashName hashes s[i:i+n]; s is padded.
-func hashName(s []byte, i, n int) uint16 {
+// hashBytes hashes s[i:i+n]; s is padded.
+func hashBytes(s []byte, i, n int) uint64 {
 	h := seed ^ uint64(n) //nolint:gosec // not negative
 	for ; n > 8; n -= 8 {
 		h = mix(h, load(s, i))
 		i += 8
 	}
-	h = mix(h, load(s, i)<<(64-8*n)) // n = 0 shifts everything out
-	return uint16(h ^ h>>32)         //nolint:gosec // the low bits are meant
+	return mix(h, load(s, i)<<(64-8*n)) // n = 0 shifts everything out
+}
+
+// hashName hashes a member's name.
+func hashName(s []byte, i, n int) uint16 {
+	h := hashBytes(s, i, n)
+	return uint16(h ^ h>>32) //nolint:gosec // the low bits are meant
 }
 
 // A table finds nodes by a hash. Its slots hold 1 + index of a node; 0 is free.

@@ -37,7 +37,7 @@ func (w *noiseWalk) same(x, y ref, linked bool, ignore []pattern, depth int) boo
 		i, j := x.at+1, y.at+1
 		endA, endB := x.at+int(na.size), y.at+int(nb.size)
 		for n := 0; i < endA && j < endB; n++ {
-			if !w.same(ref{i, x.off + int(w.a.tape[i].rel)}, ref{j, y.off + int(w.b.tape[j].rel)}, false,
+			if !w.same(w.a.in(x, i), w.b.in(y, j), false,
 				below(ignore, depth, strconv.AppendInt(nil, int64(n), 10)), depth+1) {
 				return false
 			}
@@ -58,7 +58,7 @@ func (w *noiseWalk) objects(x, y ref, ignore []pattern, depth int) bool {
 		if i == 0 && !ends(inner, depth+1) {
 			return false
 		}
-		if i != 0 && !w.same(ref{i, x.off + int(w.a.tape[i].rel)}, ref{j, y.off + int(w.b.tape[j].rel)}, false, inner, depth+1) {
+		if i != 0 && !w.same(w.a.in(x, i), w.b.in(y, j), false, inner, depth+1) {
 			return false
 		}
 	}

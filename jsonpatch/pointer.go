@@ -148,3 +148,25 @@ func parsePattern(s string) (pattern, error) {
 func (p pattern) matches(i int, name []byte) bool {
 	return string(p[i]) == "*" || bytes.Equal(p[i], name)
 }
+
+// matchesPath compares with a path as it stands in a patch.
+func (p pattern) matchesPath(path []byte) bool {
+	for i := range p {
+		if len(path) == 0 {
+			return false
+		}
+		token := path[1:]
+		if k := bytes.IndexByte(token, '/'); k >= 0 {
+			token, path = token[:k], token[k:]
+		} else {
+			path = nil
+		}
+		if bytes.IndexByte(token, '~') >= 0 {
+			token = bytes.ReplaceAll(bytes.ReplaceAll(token, []byte("~1"), []byte("/")), []byte("~0"), []byte("~"))
+		}
+		if !p.matches(i, token) {
+			return false
+		}
+	}
+	return len(path) == 0
+}

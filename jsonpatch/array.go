@@ -1,0 +1,160 @@
+package jsonpatch
+
+import "sort"
+
+// An alignment says which elements of two arrays are the same ones. Correctness does not depend on it:
+// elements that were matched are compared.
+type alignment struct {
+	d      *Differ
+	x, y   ref
+	linked bool
+	a, b   []ref   // the elements
+	head   int     // elements equal at the start
+	endA   int     // behind these, elements are equal up to the end
+	endB   int     //
+	toB    []int32 // for each of a: 1 + the element of b that it became; 0 for none
+	toA    []int32
+}
+
+// array tells how array x became y. It reports false when y has better be sent whole.
+func (d *Differ) array(x, y ref, linked bool, stop int) bool {
+	if linked {
+		if done, ok := d.inPlace(x, y, stop); done {
+			return ok
+		}
+	}
+	back := d.mark()
+	defer d.release(back)
+	al := alignment{d: d, x: x, y: y, linked: linked, a: d.children(d.a, x), b: d.children(d.b, y)}
+	al.trim()
+	al.toB, al.toA = take(&d.ints, len(al.a)), take(&d.ints, len(al.b))
+	if al.head < al.endA && al.head < al.endB {
+		al.match()
+	}
+	return al.tell(stop)
+}
+
+// inPlace deals with the usual case: nothing moved, came or went, some elements changed. It reports
+// done false when it is another case, having told nothing.
+func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
+	i, changed := x.at+1, 0
+	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
+		n := &d.b.tape[j]
+		if i >= d.a.end(x) || int(n.pair) != i+1 {
+			return false, false
+		}
+		if n.flag&flagSame == 0 {
+			if changed++; n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j) {
+				return false, false
+			}
+		}
+		i += int(d.a.tape[i].size)
+	}
+	if i < d.a.end(x) {
+		return false, false
+	}
+	k := 0
+	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
+		if n := &d.b.tape[j]; n.flag&flagSame == 0 {
+			parent := d.enterIndex(k)
+			d.value(d.a.in(x, int(n.pair-1)), d.b.in(y, j), true)
+			d.leave(parent)
+			if len(d.out) > stop {
+				return true, false
+			}
+		}
+		k++
+	}
+	return true, true
+}
+
+// sameIdentity says whether an element that is the pair of another still looks like the same thing.
+func (d *Differ) sameIdentity(x, y ref, i, j int) bool {
+	n := &d.b.tape[j]
+	if n.kind != d.a.tape[i].kind {
+		return false
+	}
+	if n.kind != kindObject {
+		return true
+	}
+	if key := d.key(); key != nil {
+		p, q := d.a.descend(d.a.in(x, i), key), d.b.descend(d.b.in(y, j), key)
+		return p != none && q != none && string(d.a.at(p)) == string(d.b.at(q))
+	}
+	off, text := y.off+int(n.rel), -1
+	for c := j + 1; c < j+int(n.size); c += int(d.b.tape[c].size) {
+		m := &d.b.tape[c]
+		if m.kind != kindString && m.kind != kindNumber {
+			continue
+		}
+		if identifies(nameOf(d.b.text, m, off)) {
+			return m.flag&flagSame != 0
+		}
+		if text < 0 && m.kind == kindString {
+			text = c
+		}
+	}
+	return text < 0 || d.b.tape[text].flag&flagSame != 0
+}
+
+func (al *alignment) equal(i, j int) bool {
+	d := al.d
+	x, y := al.a[i], al.b[j]
+	m, n := &d.a.tape[x.at], &d.b.tape[y.at]
+	if al.linked && int(n.pair) == x.at+1 {
+		if n.flag&flagSame != 0 {
+			return true
+		}
+		if n.kind >= kindArray {
+			return false
+		}
+	}
+	return m.len == n.len && string(d.a.at(x)) == string(d.b.at(y))
+}
+
+func (al *alignment) trim() {
+	n := min(len(al.a), len(al.b))
+	for al.head < n && al.equal(al.head, al.head) {
+		al.head++
+	}
+	al.endA, al.endB = len(al.a), len(al.b)
+	for al.endA > al.head && al.endB > al.head && al.equal(al.endA-1, al.endB-1) {
+		al.endA--
+		al.endB--
+	}
+}
+
+func (al *alignment) pair(i, j int) {
+	al.toB[i], al.toA[j] = int32(j+1), int32(i+1) //nolint:gosec // bounded by maxSize
+}
+
+// match finds the pairs between head and the ends: first those that the guided reading found, then by
+// identity, then by content, then by their order between two that are certain.
+func (al *alignment) match() {
+	if al.linked {
+		al.matchLinks()
+	}
+	al.matchIdentity()
+	al.matchContent()
+	al.matchRest()
+}
+
+// matchLinks takes over equal containers. Scalars are often equal by chance.
+func (al *alignment) matchLinks() {
+	tape := al.d.b.tape
+	guess := al.head
+	for j := al.head; j < al.endB; j++ {
+		n := &tape[al.b[j].at]
+		if n.flag&flagSame == 0 || n.kind < kindString || n.kind == kindString && n.len < 8 {
+			continue
+		}
+		at := int(n.pair - 1)
+		if guess >= len(al.a) || al.a[guess].at != at {
+			guess = sort.Search(len(al.a), func(i int) bool { return al.a[i].at >= at })
+		}
+		if guess >= al.head && guess < al.endA && al.a[guess].at == at && al.toB[guess] == 0 {
+			al.pair(guess, j)
+		}
+		guess++
+	}
+}
