@@ -45,7 +45,7 @@ func Handler(seed uint64, now func() time.Time) http.Handler {
 	}
 	var list []entry
 	for i, f := range feeds() {
-		mux.Handle("GET /"+f.name, &page{feed: f, world: world{mix(seed, uint64(i))}, now: now}) //nolint:gosec // i is small
+		mux.Handle("GET /"+f.name, &page{feed: f, world: world{mix(seed, uint64(i))}, now: now})
 		list = append(list, entry{"/" + f.name, f.about})
 	}
 	index := encode(map[string]any{"documents": list, "period": freshet.Duration(step)})

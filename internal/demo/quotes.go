@@ -55,7 +55,7 @@ func quotes(w world, now int64) any {
 		second := trades[(i+i/len(names)*3)%len(trades)]
 		all[i] = quote{
 			ID:     10_000_000_000_000_000_000 + w.hash("id", i, 0)%1_000_000_000_000_000_000,
-			Symbol: strings.ToUpper(name[:2]) + second[:1] + string(rune('A'+i%len(names))),
+			Symbol: strings.ToUpper(name[:2]) + second[:1] + "ABCDEFGHIJKLMNOPQRST"[i%len(names):][:1],
 			Name:   name + " " + second,
 			Bid:    level{decimal(price-spread, 2), 100 * (1 + w.pick("bid", i, at, 40))},
 			Ask:    level{decimal(price+spread, 2), 100 * (1 + w.pick("ask", i, at, 40))},

@@ -160,9 +160,12 @@ func TestValidatorsAfterRedirect(t *testing.T) {
 		return polls < 3
 	})
 	want := []visit{
-		{path: "/doc"}, {path: "/a"},
-		{path: "/doc"}, {path: "/a", match: `"tag of a"`},
-		{path: "/doc"}, {path: "/b"},
+		{path: "/doc"},
+		{path: "/a"},
+		{path: "/doc"},
+		{path: "/a", match: `"tag of a"`},
+		{path: "/doc"},
+		{path: "/b"},
 	}
 	for i, v := range visits() {
 		if i >= len(want) || v.path != want[i].path || v.match != want[i].match {

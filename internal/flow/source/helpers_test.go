@@ -105,7 +105,7 @@ func inBubble(t *testing.T, script func(n int, w http.ResponseWriter, r *http.Re
 		w := &world{t: t, recorder: &recorder{start: time.Now()}}
 		conns := make(chan net.Conn)
 		closed := make(chan struct{})
-		srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { //nolint:gosec // a pipe
+		srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			n := len(w.requests)
 			w.requests = append(w.requests, time.Since(w.start))

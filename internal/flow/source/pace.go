@@ -69,10 +69,10 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	}
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || time.Duration(seconds) > longestRetryAfter/time.Second { //nolint:gosec // 32 bits
+		if err != nil || time.Duration(seconds) > longestRetryAfter/time.Second {
 			return longestRetryAfter
 		}
-		return time.Duration(seconds) * time.Second //nolint:gosec // 32 bits
+		return time.Duration(seconds) * time.Second
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

@@ -327,8 +327,10 @@ func TestSinkRefuses(t *testing.T) {
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, seed := range []string{"", "0", "120", " 7 ", "-1", "1.5", "4294967296", "99999999999999999999999",
-		"Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999", "Fri, 31 Dec 9999 23:59:59 GMT", "2h"} {
+	for _, seed := range []string{
+		"", "0", "120", " 7 ", "-1", "1.5", "4294967296", "99999999999999999999999",
+		"Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999", "Fri, 31 Dec 9999 23:59:59 GMT", "2h",
+	} {
 		f.Add(seed, "Fri, 31 Dec 1999 23:59:00 GMT")
 		f.Add(seed, "")
 	}
