@@ -97,7 +97,7 @@ func TestSteps(t *testing.T) {
 	for _, path := range paths {
 		a := start(7)
 		before, sum := items(t, a.doc(t, path), lists[path]), 0
-		const steps = 200
+		const steps = 100
 		for range steps {
 			a.now = a.now.Add(time.Second)
 			after, changed := items(t, a.doc(t, path), lists[path]), 0
