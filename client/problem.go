@@ -83,7 +83,9 @@ func (p *Problem) sentinel() error {
 		return freshet.ErrFormat
 	case "not-allowed":
 		return freshet.ErrNotAllowed
-	case "unavailable", "topic-inactive":
+	case "topic-inactive":
+		return freshet.ErrInactive
+	case "unavailable":
 		return freshet.ErrUnavailable
 	case "":
 		return byStatus(p.Status)

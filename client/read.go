@@ -186,7 +186,7 @@ func parseEntry(line []byte) (freshet.Event, error) {
 }
 
 // Publish sends one JSON value to a topic whose source is http-post, and returns the id of its event
-// once that is durable. It fails with freshet.ErrUnavailable where nobody follows the topic and it is
+// once that is durable. It fails with freshet.ErrInactive where nobody follows the topic and it is
 // not always on, freshet.ErrTooLarge, freshet.ErrFormat and others. It does not repeat what failed:
 // whether a request that was cut took effect is not known.
 func (c *Client) Publish(ctx context.Context, topic string, data []byte) (id string, err error) {
