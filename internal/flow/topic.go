@@ -36,7 +36,8 @@ type topic struct {
 	mu        sync.Mutex
 	conf      freshet.Topic
 	source    source.Source
-	runner    *runner // knows the topic's state, whether the source runs or not
+	period    time.Duration // how often the source asks upstream; 0: it never does
+	runner    *runner       // knows the topic's state, whether the source runs or not
 	followers int
 	feed      *fanout.Feed
 	endFeed   context.CancelCauseFunc
@@ -63,7 +64,7 @@ func (t *topic) configure(c freshet.Topic, src source.Source) {
 	t.stopSource()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conf, t.source = c, src
+	t.conf, t.source, t.period = c, src, periodOf(c.Source)
 	t.runner = t.newRunner(c)
 	if c.Source.AlwaysOn || t.followers > 0 {
 		t.startLocked()
@@ -309,11 +310,11 @@ func (f *Follower) Fresh(ctx context.Context) *freshet.Fault {
 func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uint64) {
 	t := f.topic
 	t.mu.Lock()
-	r, pushed := t.runner, isPushed(t.conf.Source.Type)
+	r, period := t.runner, t.period
 	t.mu.Unlock()
 	for {
 		r.mu.Lock()
-		reported, fault, head, checked := r.reported || pushed, r.fault, r.head.Sequence, r.checked
+		reported, fault, head, checked := r.reported || period == 0 || time.Since(r.success) < period, r.fault, r.head.Sequence, r.checked
 		r.mu.Unlock()
 		if reported {
 			return fault, head
@@ -330,4 +331,13 @@ func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uin
 func isPushed(sourceType string) bool {
 	k, ok := source.Lookup(sourceType)
 	return ok && k.Pushed
+}
+
+// periodOf is how often a source asks upstream; 0 where it never does.
+func periodOf(s freshet.Source) time.Duration {
+	k, ok := source.Lookup(s.Type)
+	if !ok || k.Period == nil {
+		return 0
+	}
+	return k.Period(s.Config)
 }

@@ -12,12 +12,12 @@ import (
 
 // log is a journal in memory.
 type log struct {
-	mu      sync.Mutex
-	events  []freshet.Event
-	frames  []freshet.Event
-	grown   chan struct{}
-	last    uint64 // sequence
-	broken  error // what Tail ends with, once
+	mu     sync.Mutex
+	events []freshet.Event
+	frames []freshet.Event
+	grown  chan struct{}
+	last   uint64 // sequence
+	broken error  // what Tail ends with, once
 }
 
 func newLog() *log { return &log{grown: make(chan struct{})} }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"freshet"
 )
@@ -18,6 +19,9 @@ type Kind struct {
 
 	// Check returns everything wrong with a configuration, by pointers into it; nil: nothing.
 	Check func(config json.RawMessage) freshet.Invalid
+	// Period is how often a source of a configuration in which Check finds nothing asks upstream; nil
+	// where it never does.
+	Period func(config json.RawMessage) time.Duration
 	// New makes a source of a configuration in which Check finds nothing.
 	New func(config json.RawMessage, env Env) (Source, error)
 }

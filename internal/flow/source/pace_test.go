@@ -28,6 +28,19 @@ func TestPeriod(t *testing.T) {
 	})
 }
 
+// A topic whose subscribers come and go asks upstream no more often than one that is always followed.
+func TestPeriodOutlivesRun(t *testing.T) {
+	inBubble(t, counting, func(w *world) {
+		poller := w.poller(`,"pollingPeriod":"10s"`)
+		w.run(poller, 1*s)
+		w.run(poller, 1*s)
+		w.run(poller, 12*s)
+		time.Sleep(30 * s)
+		w.run(poller, 1*s)
+		w.asked(0, 10*s, 44*s)
+	})
+}
+
 // What takes longer than a period skips the periods that it missed: upstream's answer, and the sink.
 func TestNoBurst(t *testing.T) {
 	slow := func(n int, w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,12 @@ func httpPoller() Kind {
 			_, wrong := parsePollerConfig(config)
 			return wrong
 		},
+		Period: func(config json.RawMessage) time.Duration {
+			if c, wrong := parsePollerConfig(config); wrong == nil {
+				return time.Duration(c.PollingPeriod)
+			}
+			return 0
+		},
 		New: func(config json.RawMessage, env Env) (Source, error) {
 			c, wrong := parsePollerConfig(config)
 			if wrong != nil {
@@ -53,23 +59,26 @@ type poller struct {
 	last    *digest    // of the answer that the sink took last; nil: none
 	valid   validators // of that answer
 	failed  int        // polls in a row that ended in a fault
+	due     time.Time  // when the next poll is to be
 	until   time.Time  // upstream asked for no request before
 	because freshet.Fault
 }
 
-// Run polls at once, then once in each period, counted from start to start. A poll that takes
-// longer than that skips the periods that it missed: after a pause of any length there is one poll.
+// Run polls once in each period, counted from start to start, at once where the last poll of an earlier
+// Run is longer ago. A poll that takes longer than the period skips those that it missed: after a pause of
+// any length there is one poll.
 func (p *poller) Run(ctx context.Context, to Sink) error {
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
-		if !sleep(ctx, wait) {
-			return nil
-		}
+	}
+	if !sleep(ctx, time.Until(p.due)) {
+		return nil
 	}
 	for {
 		start := time.Now()
 		ok := p.poll(ctx, to)
 		if ctx.Err() != nil {
+			p.due = start.Add(time.Duration(p.PollingPeriod)) // the request that was cut off counts
 			return nil
 		}
 		if ok {
@@ -77,11 +86,11 @@ func (p *poller) Run(ctx context.Context, to Sink) error {
 		} else {
 			p.failed++
 		}
-		next := nextPoll(start, time.Now(), time.Duration(p.PollingPeriod), p.failed)
-		if next.Before(p.until) {
-			next = p.until
+		p.due = nextPoll(start, time.Now(), time.Duration(p.PollingPeriod), p.failed)
+		if p.due.Before(p.until) {
+			p.due = p.until
 		}
-		if !sleep(ctx, time.Until(next)) {
+		if !sleep(ctx, time.Until(p.due)) {
 			return nil
 		}
 	}
