@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,7 +36,7 @@ func TestResume(t *testing.T) {
 		all.Go(func() { dropSnapshots(t, s, last, uint64(i)) })
 		all.Go(func() { dropMessages(t, s, last, uint64(i)) })
 	}
-	all.Go(func() { feed(t, s, last, 10*time.Millisecond, nil) })
+	all.Go(func() { feed(t, s, 2, last, last, 10*time.Millisecond, nil) })
 	all.Wait()
 }
 
@@ -52,7 +53,7 @@ func TestKill(t *testing.T) {
 		all.Go(func() { dropMessages(t, s, last, uint64(100+i)) })
 	}
 	var done atomic.Int64
-	all.Go(func() { feed(t, s, last, 5*time.Millisecond, &done) })
+	all.Go(func() { feed(t, s, 2, last, last, 5*time.Millisecond, &done) })
 	random := rand.New(rand.NewPCG(7, 7))
 	for i := range kills {
 		// Each life publishes its share, give or take; the next kill comes somewhere in the middle.
@@ -75,12 +76,12 @@ func first(t *testing.T, s *server, last int) {
 	}
 }
 
-// feed publishes the versions after the first of both topics, one every period. A server that does
+// feed publishes a range of the versions of both topics, one every period. A server that does
 // not answer is asked again: the same document is no change, and a message carries its number.
-func feed(t *testing.T, s *server, last int, every time.Duration, done *atomic.Int64) {
+func feed(t *testing.T, s *server, from, to, last int, every time.Duration, done *atomic.Int64) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for n := 2; n <= last; n++ {
+	for n := from; n <= to; n++ {
 		<-tick.C
 		for _, p := range [][2]string{{"doc", document(n, last)}, {"log", message(n)}} {
 			deadline := time.Now().Add(30 * time.Second)
@@ -105,7 +106,7 @@ func dropSnapshots(t *testing.T, s *server, last int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	r := replica{want: func(n int) string { return document(n, last) }}
 	connections := 0
-	err := dropping(t, func(ctx context.Context) (bool, error) {
+	err := dropping(t, random, func(ctx context.Context) (bool, error) {
 		connections++
 		drop := r.snapshots + r.patches + random.IntN(20)
 		err := r.follow(ctx, s.URL+"/live/doc", func() bool {
@@ -126,61 +127,113 @@ func dropSnapshots(t *testing.T, s *server, last int, seed uint64) {
 // dropMessages follows the event topic: every message once and in order, whatever happens between.
 func dropMessages(t *testing.T, s *server, last int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 2))
-	var id string
-	n, connections, repeats := 0, 0, 0
-	var before freshet.Position
-	err := dropping(t, func(ctx context.Context) (bool, error) {
+	var r reader
+	connections := 0
+	err := dropping(t, random, func(ctx context.Context) (bool, error) {
 		connections++
-		resp, err := open(ctx, s.URL+"/live/log?from=beginning", id)
-		if err != nil {
-			return false, err
-		}
-		defer resp.Body.Close()
-		if resumed := resp.Header.Get("Freshet-Resumed"); id != "" && resumed != "true" {
-			return false, bad("resumed at %s: %q", id, resumed)
-		}
-		stop := random.IntN(20)
-		var mistake error
-		err = readFrames(resp.Body, func(f frame) bool {
-			var m struct{ N int }
-			pos, err := freshet.ParsePosition(f.id)
-			if err == nil {
-				err = json.Unmarshal([]byte(f.data), &m)
-			}
-			switch {
-			case err != nil:
-				mistake = &badEvent{err}
-			case f.event != "event" || pos.Revision != before.Revision+1:
-				mistake = bad("%s %s follows %s: %s", f.event, f.id, before, f.data)
-			case m.N == n: // a POST whose answer was lost is posted again: once too often, never lost
-				repeats++
-			case m.N != n+1:
-				mistake = bad("message %d follows %d", m.N, n)
-			}
-			n, before, id = m.N, pos, f.id
-			stop--
-			return mistake == nil && n != last && stop >= 0
-		})
-		return n == last, errors.Join(mistake, err)
+		drop := r.pos.Revision + freshet.Revision(random.IntN(20))
+		err := r.follow(ctx, s.URL+"/live/log?from=beginning", func() bool { return r.n == last || r.pos.Revision >= drop })
+		return r.n == last, err
 	})
 	if err != nil {
-		t.Errorf("reader %d of messages, after %d connections, at %s: %v", seed, connections, id, err)
+		t.Errorf("reader %d of messages, after %d connections, at %s: %v", seed, connections, r.id, err)
 	}
-	t.Logf("reader %d: %d connections, %d messages, %d of them published twice", seed, connections, before.Revision, repeats)
+	t.Logf("reader %d: %d connections, %d messages, %d of them published twice", seed, connections, r.pos.Revision, r.repeats)
 }
 
-// dropping connects again and again until connect has what it wants, or sees a mistake.
-func dropping(t *testing.T, connect func(context.Context) (done bool, err error)) error {
+// A reader of an event topic judges that it gets every message once and in order.
+type reader struct {
+	id      string
+	pos     freshet.Position
+	n       int // the number of the last message
+	repeats int // a POST whose answer was lost is posted again: once too often, never lost
+}
+
+// follow reads one connection until done holds, the stream ends, or a message is not the next one.
+func (r *reader) follow(ctx context.Context, url string, done func() bool) error {
+	resp, err := open(ctx, url, r.id)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resumed := resp.Header.Get("Freshet-Resumed"); r.id != "" && resumed != "true" {
+		return bad("resumed at %s: %q", r.id, resumed)
+	}
+	var mistake error
+	err = readFrames(resp.Body, func(f frame) bool {
+		mistake = r.apply(f)
+		return mistake == nil && !done()
+	})
+	return errors.Join(mistake, err)
+}
+
+func (r *reader) apply(f frame) error {
+	var m struct{ N int }
+	pos, err := freshet.ParsePosition(f.id)
+	if err == nil {
+		err = json.Unmarshal([]byte(f.data), &m)
+	}
+	switch {
+	case err != nil:
+		return &badEvent{err}
+	case f.event != "event" || pos.Revision != r.pos.Revision+1:
+		return bad("%s %s follows %s: %s", f.event, f.id, r.pos, f.data)
+	case m.N == r.n:
+		r.repeats++
+	case m.N != r.n+1:
+		return bad("message %d follows %d", m.N, r.n)
+	}
+	r.n, r.pos, r.id = m.N, pos, f.id
+	return nil
+}
+
+// dropping connects again and again until connect has what it wants, or sees a mistake. In between it
+// stays away for a while, now and then so long that it has missed many events.
+func dropping(t *testing.T, random *rand.Rand, connect func(context.Context) (done bool, err error)) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	pause := time.NewTicker(20 * time.Millisecond)
-	defer pause.Stop()
 	for {
 		done, err := connect(ctx)
 		if done || isBad(err) || ctx.Err() != nil || t.Failed() {
 			return errors.Join(err, ctx.Err())
 		}
-		<-pause.C
+		away := 10 + random.IntN(30)
+		if random.IntN(8) == 0 {
+			away *= 15
+		}
+		<-time.After(time.Duration(away) * time.Millisecond)
+	}
+}
+
+// TestRestart has readers who stay away while hundreds of changes happen and the server is started
+// anew, so that what they missed is on the disk alone.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	const early, last = 20, 300
+	s := serve(t, pushed)
+	first(t, s, last)
+	feed(t, s, 2, early, last, time.Millisecond, nil)
+	doc := replica{want: func(n int) string { return document(n, last) }}
+	doc.until(t, t.Context(), s.URL+"/live/doc", func() bool { return true })
+	var log reader
+	if err := log.follow(t.Context(), s.URL+"/live/log?from=beginning", func() bool { return log.n == early }); err != nil {
+		t.Fatal(err)
+	}
+	feed(t, s, early+1, last, last, time.Millisecond, nil)
+	s.stop()
+	s.start()
+	doc.until(t, t.Context(), s.URL+"/live/doc", func() bool { return true })
+	if !isLast(doc.doc) || len(doc.resets) > 0 {
+		t.Errorf("the document is version %d, resets %v", version(doc.text), doc.resets)
+	}
+	if err := log.follow(t.Context(), s.URL+"/live/log", func() bool { return log.n == last }); err != nil {
+		t.Errorf("after message %d: %v", log.n, err)
+	}
+	if log.repeats > 0 {
+		t.Errorf("%d messages were kept twice, though every POST was answered", log.repeats)
+	}
+	if _, history := s.get("/live/log", "Accept", "application/x-ndjson"); strings.Count(history, "\n") != last {
+		t.Errorf("the history of messages has %d lines, want %d", strings.Count(history, "\n"), last)
 	}
 }
 
