@@ -39,8 +39,11 @@ type FollowOptions struct {
 	// OnRetry is told why a connection ended and how long until the next; an error from it ends Follow.
 	OnRetry func(err error, wait time.Duration) error
 
-	Compress bool      // ask for gzip
-	Raw      io.Writer // gets a copy of the streams as they come, heartbeats included
+	Compress bool // ask for gzip
+
+	// Raw gets a copy of the streams line by line, heartbeats included; of an update, before it is
+	// yielded.
+	Raw io.Writer
 }
 
 // Follow yields what happens to a topic, a name or an absolute URL. It connects again for ever when
@@ -162,10 +165,11 @@ func (f *follower) connect(ctx context.Context, yield func(Update) bool) error {
 			return &lost{cause(ctx, err), 0}
 		}
 	}
+	reader := sse.NewReader(stream, int(f.client.limit), f.state.id)
 	if f.options.Raw != nil {
-		stream = io.TeeReader(stream, f.options.Raw)
+		reader.Tap(f.options.Raw)
 	}
-	err = f.read(sse.NewReader(stream, int(f.client.limit), f.state.id), yield, func(e sse.Event) int {
+	err = f.read(reader, yield, func(e sse.Event) int {
 		if compressed {
 			return body.take()
 		}

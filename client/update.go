@@ -74,6 +74,7 @@ func (s *state) apply(e sse.Event) (u Update, ok bool, err error) {
 		}
 		s.doubtful = false
 	case freshet.TypeEvent:
+		u.Doc, u.Before = nil, nil
 	case freshet.TypeError:
 		u.Fault = &freshet.Fault{}
 		if err := json.Unmarshal(e.Data, u.Fault); err != nil {

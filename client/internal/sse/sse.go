@@ -29,7 +29,8 @@ type Event struct {
 // A Reader parses one stream. It is not safe for concurrent use.
 type Reader struct {
 	r     io.Reader
-	limit int // of the bytes of one block
+	limit int       // of the bytes of one block
+	tap   io.Writer // gets each line that was taken, its end included; may be nil
 
 	buf        []byte // buf[start:] is read and not parsed yet
 	start      int
@@ -46,6 +47,7 @@ type Reader struct {
 	hasData    bool
 	comments   []string
 	blockBytes int
+	tapErr     error
 }
 
 // NewReader returns a Reader of r that refuses blocks of more than limit bytes, and starts with a
@@ -53,6 +55,10 @@ type Reader struct {
 func NewReader(r io.Reader, limit int, lastID string) *Reader {
 	return &Reader{r: r, limit: limit, lastID: lastID, nextID: lastID}
 }
+
+// Tap makes the reader write to w what it takes, line by line: never more than the lines of the events
+// that Next returned and of what follows them without being one yet.
+func (r *Reader) Tap(w io.Writer) { r.tap = w }
 
 // LastID is the last event id string of the stream: where to resume.
 func (r *Reader) LastID() string { return r.lastID }
@@ -138,6 +144,9 @@ func (r *Reader) line() ([]byte, error) {
 		if r.blockBytes > r.limit || !ok && r.blockBytes+len(r.buf)-r.start > r.limit {
 			return nil, fmt.Errorf("%w of %d bytes", ErrTooLong, r.limit)
 		}
+		if r.tapErr != nil {
+			return nil, fmt.Errorf("write the copy: %w", r.tapErr)
+		}
 		if ok {
 			return line, nil
 		}
@@ -188,6 +197,7 @@ func (r *Reader) beginning() bool {
 	}
 	if r.skipLF && r.start < len(r.buf) {
 		if r.buf[r.start] == '\n' {
+			r.copy(r.buf[r.start : r.start+1])
 			r.start++
 			if r.blockBytes > 0 { // otherwise it belongs to a block that is gone
 				r.blockBytes++
@@ -199,9 +209,16 @@ func (r *Reader) beginning() bool {
 }
 
 func (r *Reader) consume(n int) {
+	r.copy(r.buf[r.start : r.start+n])
 	r.start += n
 	r.blockBytes += n
 	r.scanned = 0
+}
+
+func (r *Reader) copy(taken []byte) {
+	if r.tap != nil && r.tapErr == nil {
+		_, r.tapErr = r.tap.Write(taken)
+	}
 }
 
 // Reads are of at least minRead bytes; a buffer that one long event grew beyond keepBuf is given

@@ -114,6 +114,26 @@ func TestReaderKeepsCommentsAndCountsBytes(t *testing.T) {
 	}
 }
 
+func TestTapGetsWhatWasTaken(t *testing.T) {
+	in := ":\nid: 1\r\ndata: a\r\n\r\n:\rdata: b\r\r:\ndata: half"
+	var tap bytes.Buffer
+	s := sse.NewReader(strings.NewReader(in), 1<<10, "")
+	s.Tap(&tap)
+	for _, want := range []string{in[:19], in[:31], in[:33]} {
+		_, _ = s.Next()
+		if tap.String() != want {
+			t.Errorf("%q; want %q", &tap, want)
+		}
+	}
+	r, w := io.Pipe()
+	_ = r.Close()
+	s = sse.NewReader(strings.NewReader(in), 1<<10, "")
+	s.Tap(w)
+	if _, err := s.Next(); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("%v; want %v", err, io.ErrClosedPipe)
+	}
+}
+
 func TestReaderRefusesBlocksThatAreTooLong(t *testing.T) {
 	line := "data: " + strings.Repeat("x", 100) + "\n"
 	for name, in := range map[string]string{
