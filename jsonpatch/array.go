@@ -82,12 +82,20 @@ func (d *Differ) sameIdentity(x, y ref, i, j int) bool {
 		return p != none && q != none && string(d.a.at(p)) == string(d.b.at(q))
 	}
 	off, text := y.off+int(n.rel), -1
+	if d.lastKey.klen != 0 { // most likely the same member as in the element before
+		for c := j + 1; c < j+int(n.size); c += int(d.b.tape[c].size) {
+			if m := &d.b.tape[c]; m.hash == d.lastKey.hash && m.klen == d.lastKey.klen && m.flag&flagSame != 0 {
+				return true
+			}
+		}
+	}
 	for c := j + 1; c < j+int(n.size); c += int(d.b.tape[c].size) {
 		m := &d.b.tape[c]
 		if m.kind != kindString && m.kind != kindNumber {
 			continue
 		}
 		if identifies(nameOf(d.b.text, m, off)) {
+			d.lastKey = place{hash: m.hash, klen: m.klen}
 			return m.flag&flagSame != 0
 		}
 		if text < 0 && m.kind == kindString {

@@ -28,11 +28,12 @@ type Differ struct {
 	numeric bool // numbers of equal value are equal
 	rollup  int  // percent of a replace that the operations inside a container may cost
 
-	a, b   *Document
-	out    []byte // operations, each after a comma
-	ops    int
-	retold int    // nested arrays that are being told a second time
-	path   []byte // of the values being compared, as it stands in a patch
+	a, b    *Document
+	out     []byte // operations, each after a comma
+	ops     int
+	retold  int    // nested arrays that are being told a second time
+	path    []byte // of the values being compared, as it stands in a patch
+	lastKey place  // of the member that identified an element last
 	memory
 }
 

@@ -98,7 +98,7 @@ const (
 )
 
 const (
-	flagSame uint8 = 1 << iota // its text equals its pair's
+	flagSame uint8 = 1 << iota // it equals its pair, then the pairs of its children mean nothing
 	flagDead                   // a member that a later one of the same name replaces
 )
 

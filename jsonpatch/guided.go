@@ -71,12 +71,12 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 }
 
 // take copies the children of a guide's container from first on, as many of them as equal the text
-// before p.to, the byte behind each included; first does. It returns the child after them, and where
-// the text goes on. Container and start are where the two containers begin in their texts.
-func (p *parser) take(first, end, container, start int) (next, i int) {
+// before p.to, the byte behind each included; first does. It returns the child after them, where the
+// text goes on, and their number. Container and start are where the two containers begin in their texts.
+func (p *parser) take(first, end, container, start int) (next, i, n int) {
 	limit := p.to - p.shift - container
 	last := first
-	for next = first; ; {
+	for next = first; ; n++ {
 		g := &p.guide[next]
 		if int(g.rel+g.len) >= limit {
 			break
@@ -98,7 +98,7 @@ func (p *parser) take(first, end, container, start int) (next, i int) {
 		c += int(t.size)
 	}
 	g := &p.guide[last]
-	return next, container + int(g.rel+g.len) + p.shift
+	return next, container + int(g.rel+g.len) + p.shift, n
 }
 
 func (p *parser) guidedObject(i int, pl place, gi, o int) int {
@@ -112,7 +112,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		return i + 1
 	}
 	w := memberWalk{gi: gi, o: o, next: gi + 1, end: gi + int(p.guide[gi].size)}
-	base := len(p.slots)
+	base, same := len(p.slots), true
 	for {
 		at, m, known := w.next, place{}, false
 		if at < w.end && w.look.slots == nil {
@@ -120,7 +120,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 			k := int(g.klen) + 3
 			to := p.run(o+int(g.rel)-k, i)
 			if i+k+int(g.len) < to {
-				w.next, i = p.take(at, w.end, o, start)
+				w.next, i, _ = p.take(at, w.end, o, start)
 				if p.s[i] == ',' {
 					i++
 					continue
@@ -141,9 +141,12 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		i += int(m.klen) + 3
 		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize
 		if at > 0 {
+			member := len(p.tape)
 			i = p.guided(i, m, at, o+int(p.guide[at].rel))
+			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		} else {
 			i = p.value(i, m, none)
+			same = false
 		}
 		if i < 0 {
 			return -1
@@ -158,8 +161,11 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 	}
 	p.leave(self, i+1-start)
 	p.slots = p.slots[:base]
-	if w.mixed || w.fresh > 1 {
+	p.shuffled = p.shuffled || w.look.slots != nil
+	if w.twice || w.fresh > 1 {
 		p.distinct(self, start)
+	} else if same && p.tape[self].size == p.guide[gi].size {
+		p.tape[self].flag = flagSame // all its members are those of the guide's object, in another order
 	}
 	return i + 1
 }
@@ -169,7 +175,7 @@ type memberWalk struct {
 	gi, o     int   // the guide's object
 	next, end int   // its members not met yet, while they come in order
 	look      table // all of its members, once they do not
-	mixed     bool  // a member was found out of order
+	twice     bool  // some member may have come twice
 	skipped   bool  // a member was passed over
 	fresh     int   // members that the guide does not have
 }
@@ -185,15 +191,16 @@ func (p *parser) seek(w *memberWalk, i int, m place) int {
 				return at
 			}
 		} else if !w.skipped {
-			w.mixed = true // a new name, or one that was there already
+			w.twice = true // a new name, or one that was there already
 			return 0
 		}
 		w.look = p.members(w)
 	}
 	t := w.look
 	for k := spread(m.hash, m.klen) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
-		if at := int(t.slots[k] - 1); p.namedAs(i, m, at, w.o) {
-			w.mixed = true
+		if at := int(t.slots[k]&^met - 1); p.namedAs(i, m, at, w.o) {
+			w.twice = w.twice || t.slots[k]&met != 0
+			t.slots[k] |= met
 			return at
 		}
 	}
@@ -207,12 +214,19 @@ func (p *parser) namedAs(i int, m place, at, o int) bool {
 	return g.hash == m.hash && g.klen == m.klen && bytes.Equal(p.s[i+1:i+1+int(m.klen)], nameOf(p.old, g, o))
 }
 
+// met marks a slot of a table of members whose member was met.
+const met = 1 << 31
+
 // members makes a table of the members of the guide's object.
 func (p *parser) members(w *memberWalk) (t table) {
-	count := 0
-	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
-		count++
+	count := w.end - w.gi - 1 // good enough unless it has large values
+	if count > 32 {
+		count = 0
+		for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
+			count++
+		}
 	}
+	w.twice = w.twice || w.skipped // those before next were met, but which of them?
 	t, p.slots = newTable(p.slots, count)
 	for c := w.gi + 1; c < w.end; {
 		g := &p.guide[c]
@@ -221,6 +235,9 @@ func (p *parser) members(w *memberWalk) (t table) {
 			k = (k + 1) & t.mask
 		}
 		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		if c < w.next {
+			t.slots[k] |= met
+		}
 		c += int(g.size)
 	}
 	return t
@@ -237,14 +254,15 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 		return i + 1
 	}
 	w := elementWalk{gi: gi, o: o, next: gi + 1, pos: gi + 1, end: gi + int(p.guide[gi].size)}
-	base, element := len(p.slots), none
+	base, element, count, same := len(p.slots), none, 0, true
 	for {
 		at := 0
 		if w.next < w.end {
 			g := &p.guide[w.next]
 			if to := p.run(o+int(g.rel), i); i+int(g.len) < to {
-				w.next, i = p.take(w.next, w.end, o, start)
-				w.pos = w.next
+				var n int
+				w.next, i, n = p.take(w.next, w.end, o, start)
+				w.pos, count = w.next, count+n
 				if p.s[i] == ',' {
 					i++
 					continue
@@ -265,9 +283,14 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 		if i < 0 {
 			return -1
 		}
-		if p.tape[self].kind >= kindArray {
+		if count++; p.shuffled && !w.positional {
+			w.byPosition(p, count)
+		}
+		t := &p.tape[self]
+		if t.kind >= kindArray {
 			element = ref{self, off}
 		}
+		same = same && t.flag&flagSame != 0 && t.rel == p.guide[t.pair-1].rel
 		if p.s[i] != ',' {
 			break
 		}
@@ -278,22 +301,26 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 	}
 	p.leave(self, i+1-start)
 	p.slots = p.slots[:base]
+	if same && p.tape[self].len == p.guide[gi].len {
+		p.tape[self].flag = flagSame // its elements are, though not in text
+	}
 	return i + 1
 }
 
 // An elementWalk is where the reading of an array stands in the guide's array.
 type elementWalk struct {
-	gi, o  int
-	next   int // the element that should come next
-	pos    int // the same if every element since was changed in place
-	end    int
-	misses int   // elements since that looked like none
-	look   table // all elements by how they start, after some misses
+	gi, o      int
+	next       int // the element that should come next
+	pos        int // the same if every element since was changed in place
+	end        int
+	misses     int   // elements since that looked like none
+	positional bool  // how elements start tells nothing
+	look       table // all elements by how they start, after some misses
 }
 
 // counterpart guesses which element of the guide became the one at i; 0 is none.
 func (p *parser) counterpart(w *elementWalk, i int) int {
-	if c := p.s[i]; c != '{' && c != '[' && c != '"' {
+	if c := p.s[i]; w.positional || c != '{' && c != '[' && c != '"' {
 		at := w.pos // numbers tell nothing by how they start
 		if at >= w.end {
 			return 0
@@ -329,6 +356,16 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 	}
 	w.pos += int(p.guide[at].size)
 	return at
+}
+
+// byPosition gives up guessing: from the element with that number on each is compared with the one
+// in its place. That is for documents whose members come in another order each time.
+func (w *elementWalk) byPosition(p *parser, number int) {
+	at := w.gi + 1
+	for ; number > 0 && at < w.end; number-- {
+		at += int(p.guide[at].size)
+	}
+	w.positional, w.next, w.pos = true, at, at
 }
 
 func (w *elementWalk) found(p *parser, at int) int {

@@ -3,12 +3,13 @@ package jsonpatch
 // A parser makes a tape out of a canonical text. It knows only right and wrong; check knows why.
 // Its methods return the index behind what they read, or -1.
 type parser struct {
-	s     []byte // padded
-	tape  []node
-	depth int  // levels that may still be entered
-	most  int  // nodes
-	twice bool // a member is dead because another has its name
-	slots []uint32
+	s        []byte // padded
+	tape     []node
+	depth    int  // levels that may still be entered
+	most     int  // nodes
+	twice    bool // a member is dead because another has its name
+	slots    []uint32
+	shuffled bool // the members of an object were found in another order than in the guide
 
 	// The guide, and what is known of its text: s[from:to] is old[from-shift:to-shift].
 	old             []byte
