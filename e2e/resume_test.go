@@ -143,15 +143,17 @@ func dropMessages(t *testing.T, s *server, last int, seed uint64) {
 
 // A reader of an event topic judges that it gets every message once and in order.
 type reader struct {
+	client  *http.Client
 	id      string
 	pos     freshet.Position
 	n       int // the number of the last message
+	cut     int // how often it was told that it reads too slowly
 	repeats int // a POST whose answer was lost is posted again: once too often, never lost
 }
 
 // follow reads one connection until done holds, the stream ends, or a message is not the next one.
 func (r *reader) follow(ctx context.Context, url string, done func() bool) error {
-	resp, err := open(ctx, url, r.id)
+	resp, err := open(ctx, r.client, url, r.id)
 	if err != nil {
 		return err
 	}
@@ -168,6 +170,14 @@ func (r *reader) follow(ctx context.Context, url string, done func() bool) error
 }
 
 func (r *reader) apply(f frame) error {
+	if f.event == "error" {
+		fault, err := readFault(f.data)
+		if err != nil || fault.Code != 50503 {
+			return bad("error event %+v, %v", fault, err)
+		}
+		r.cut++
+		return nil
+	}
 	var m struct{ N int }
 	pos, err := freshet.ParsePosition(f.id)
 	if err == nil {
@@ -256,7 +266,7 @@ func TestStop(t *testing.T) {
 	var seen atomic.Int64
 	for range 10 {
 		readers.Go(func() {
-			resp, err := open(t.Context(), s.URL+"/live/doc", "")
+			resp, err := open(t.Context(), nil, s.URL+"/live/doc", "")
 			if err != nil {
 				t.Error(err)
 				return

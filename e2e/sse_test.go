@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,7 @@ func readFrames(r io.Reader, each func(frame) bool) error {
 var errCut = errors.New("cut within an event")
 
 // open asks for a stream; id is where to resume, if anywhere.
-func open(ctx context.Context, url, id string) (*http.Response, error) {
+func open(ctx context.Context, client *http.Client, url, id string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func open(ctx context.Context, url, id string) (*http.Response, error) {
 	if id != "" {
 		req.Header.Set("Last-Event-ID", id)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(client, http.DefaultClient).Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +95,7 @@ func open(ctx context.Context, url, id string) (*http.Response, error) {
 // A replica is what a reader of a topic holds. Each event is judged when it is applied, so that a
 // patch that does not fit or a revision out of order fails the test where it happens.
 type replica struct {
+	client    *http.Client       // nil: the usual one
 	want      func(n int) string // the document whose member n is n, where any is to be judged
 	id        string
 	pos       freshet.Position
@@ -175,7 +177,7 @@ func (r *replica) apply(f frame) error {
 // follow reads a stream into the replica until done holds, the stream ends, or an event is bad. The
 // error is nil in the first case only.
 func (r *replica) follow(ctx context.Context, url string, done func() bool) error {
-	resp, err := open(ctx, url, r.id)
+	resp, err := open(ctx, r.client, url, r.id)
 	if err != nil {
 		return err
 	}
