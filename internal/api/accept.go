@@ -40,7 +40,7 @@ func negotiate(r *http.Request) (wish, error) {
 		return wish{mode: queryMode(r)}, nil
 	}
 	best, bestQ := wish{}, -1.0
-	for _, item := range strings.Split(strings.Join(values, ","), ",") {
+	for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		media, params, err := mime.ParseMediaType(item)
 		if err != nil {
 			continue
@@ -99,7 +99,7 @@ func modeOf(t freshet.Topic, asked freshet.Mode) (freshet.Mode, error) {
 
 // acceptsGzip says whether the client takes gzip (RFC 9110, 12.5.3).
 func acceptsGzip(r *http.Request) bool {
-	for _, item := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+	for item := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		coding, params, _ := strings.Cut(strings.TrimSpace(item), ";")
 		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
 			q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")

@@ -219,7 +219,7 @@ func preferredWait(r *http.Request) time.Duration {
 
 // has says whether the client's If-None-Match (RFC 9110, 13.1.2; compared weakly) names the id.
 func has(r *http.Request, id string) bool {
-	for _, tag := range strings.Split(r.Header.Get("If-None-Match"), ",") {
+	for tag := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
 		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
 		if tag == "*" || tag == `"`+id+`"` {
 			return true

@@ -195,7 +195,7 @@ func preconditions(r *http.Request) (write catalog.Write, err error) {
 // entityTags reads the list of an If-Match. A weak tag counts as the strong one: proxies weaken tags
 // when they compress, and here a tag only ever names a version.
 func entityTags(fields []string) (tags []string, err error) {
-	for _, item := range strings.Split(strings.Join(fields, ","), ",") {
+	for item := range strings.SplitSeq(strings.Join(fields, ","), ",") {
 		item = strings.TrimSpace(item)
 		switch tag := strings.TrimPrefix(item, "W/"); {
 		case item == "":

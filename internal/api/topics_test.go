@@ -34,7 +34,8 @@ func (r reply) problem(t *testing.T) (p struct {
 	Type, Title, Detail string
 	Status              int
 	Errors              freshet.Invalid
-}) {
+},
+) {
 	t.Helper()
 	if err := jsonDecode(r.body, &p); err != nil || r.header.Get("Content-Type") != "application/problem+json" || p.Status != r.code {
 		t.Errorf("not a problem: %d %s %s: %v", r.code, r.header, r.body, err)

@@ -145,7 +145,6 @@ type system struct {
 	watch   *watchers
 	sources catalog.Sources
 	unwatch func()
-	closed  []func() error // in order of opening
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
@@ -188,16 +187,16 @@ func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err
 
 // configure brings a topic that runs in line with the catalog.
 func (s *system) configure(ch catalog.Change) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	if ch.New != nil {
 		if err := s.flow.Put(*ch.New); err != nil {
-			s.log.Error("a topic cannot run", "topic", string(ch.New.Name), "err", err)
+			s.log.ErrorContext(ctx, "a topic cannot run", "topic", string(ch.New.Name), "err", err)
 		}
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if err := s.flow.Remove(ctx, ch.Old.Name); err != nil {
-		s.log.Error("what is left of a deleted topic will be removed at the next start", "topic", string(ch.Old.Name), "err", err)
+		s.log.ErrorContext(ctx, "what is left of a deleted topic will be removed at the next start", "topic", string(ch.Old.Name), "err", err)
 	}
 }
 
@@ -255,7 +254,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	addr := listener.Addr().String()
-	s.log.Info("listening", "addr", addr)
+	s.log.InfoContext(ctx, "listening", "addr", addr)
 	if ready != nil {
 		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until})
 	}
@@ -271,9 +270,11 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	case err = <-served:
 	case <-ctx.Done():
 		close(stopping)
-		s.log.Info("stopping: streams end on a whole event", "limit", c.Drain.String())
+		s.log.InfoContext(ctx, "stopping: streams end on a whole event", "limit", c.Drain.String())
 		err = s.drain(server, time.Duration(c.Drain))
-		<-served
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	endSweep()
 	<-swept
@@ -287,7 +288,7 @@ func (s *system) drain(server *http.Server, limit time.Duration) error {
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.Warn("requests that did not end in time are cut")
+		s.log.WarnContext(ctx, "requests that did not end in time are cut")
 		return server.Close()
 	}
 	return err
@@ -329,7 +330,7 @@ func (s *system) sweepOrphans(ctx context.Context) {
 	}
 	ids, err := s.journal.Topics(ctx)
 	if err != nil {
-		s.log.Warn("orphaned histories could not be sought", "err", err)
+		s.log.WarnContext(ctx, "orphaned histories could not be sought", "err", err)
 		return
 	}
 	known := s.flow.IDs()
@@ -338,7 +339,7 @@ func (s *system) sweepOrphans(ctx context.Context) {
 			continue
 		}
 		if err := s.journal.Delete(ctx, id); err != nil {
-			s.log.Warn("an orphaned history could not be deleted", "err", err)
+			s.log.WarnContext(ctx, "an orphaned history could not be deleted", "err", err)
 		}
 	}
 }

@@ -30,22 +30,38 @@ type meters struct {
 
 func newMeters(reg prometheus.Registerer, f *Flow) *meters {
 	m := &meters{
-		polls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_polls_total",
-			Help: "Reports of sources, by result: changed, unchanged, not_modified or error."}, []string{"topic", "result"}),
-		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_poll_duration_seconds",
-			Help: "How long requests to upstreams took.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}),
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_events_total",
-			Help: "Events appended to the journal, by type."}, []string{"topic", "type"}),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_bytes_total",
-			Help: "Bytes of events sent to subscribers (out) and appended to the journal (in)."}, []string{"direction", "topic"}),
-		saved: prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_bytes_saved_total",
-			Help: "Bytes that full documents at each change would have taken beyond what was sent."}),
-		diff: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_diff_duration_seconds",
-			Help: "How long finding what changed took.", Buckets: prometheus.ExponentialBuckets(0.00001, 3, 12)}),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_event_latency_seconds",
-			Help: "From the upstream's answer to the write to a subscriber's socket.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14)}),
-		slow: prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_slow_consumer_disconnects_total",
-			Help: "Subscribers cut because they were too slow."}),
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_polls_total",
+			Help: "Reports of sources, by result: changed, unchanged, not_modified or error.",
+		}, []string{"topic", "result"}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "freshet_poll_duration_seconds",
+			Help: "How long requests to upstreams took.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+		}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_events_total",
+			Help: "Events appended to the journal, by type.",
+		}, []string{"topic", "type"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_bytes_total",
+			Help: "Bytes of events sent to subscribers (out) and appended to the journal (in).",
+		}, []string{"direction", "topic"}),
+		saved: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_bytes_saved_total",
+			Help: "Bytes that full documents at each change would have taken beyond what was sent.",
+		}),
+		diff: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "freshet_diff_duration_seconds",
+			Help: "How long finding what changed took.", Buckets: prometheus.ExponentialBuckets(0.00001, 3, 12),
+		}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "freshet_event_latency_seconds",
+			Help: "From the upstream's answer to the write to a subscriber's socket.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14),
+		}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_slow_consumer_disconnects_total",
+			Help: "Subscribers cut because they were too slow.",
+		}),
 		labels: map[freshet.TopicName]bool{},
 	}
 	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, collector{f, m})

@@ -71,7 +71,7 @@ func (r *runner) loadLocked(ctx context.Context) error {
 	data := base.Data
 	r.head, r.docAt, r.framed, r.fault, r.doc = base.Position, base, base.Position, nil, nil
 	r.since, r.events = 0, 0
-	r.noteFaultLocked(base)
+	r.noteFaultLocked(ctx, base)
 	for ev, err := range r.store.Read(ctx, r.id, base.Sequence) {
 		if err != nil {
 			return fmt.Errorf("load the topic's last state: %w", err)
@@ -85,7 +85,7 @@ func (r *runner) loadLocked(ctx context.Context) error {
 			}
 			r.docAt = ev
 		}
-		r.noteFaultLocked(ev)
+		r.noteFaultLocked(ctx, ev)
 		r.head, r.since, r.events = ev.Position, r.since+len(ev.Data), r.events+1
 	}
 	if r.topic.Kind == freshet.KindSnapshot && r.docAt.Sequence > 0 {
@@ -101,12 +101,12 @@ func (r *runner) loadLocked(ctx context.Context) error {
 // storedLimits let in what a topic's limits let in at the time.
 var storedLimits = jsonpatch.Limits{Depth: 1 << 16, Size: 1 << 31, Members: 1 << 30} //nolint:gochecknoglobals // a constant
 
-func (r *runner) noteFaultLocked(ev freshet.Event) {
+func (r *runner) noteFaultLocked(ctx context.Context, ev freshet.Event) {
 	r.fault = nil
 	if ev.Type == freshet.TypeError {
 		r.fault = &freshet.Fault{}
 		if err := json.Unmarshal(ev.Data, r.fault); err != nil {
-			r.log.Warn("a stored fault cannot be read", "sequence", ev.Sequence, "err", err)
+			r.log.WarnContext(ctx, "a stored fault cannot be read", "sequence", ev.Sequence, "err", err)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, err
 	case err != nil:
 		r.stats.polled(r.topic.Name, "error", p.Took)
 		r.loaded = false // what the journal holds is not what was thought; read it again
-		r.log.Error("a payload could not be stored", "err", err)
+		r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
 		return freshet.Event{}, err
 	case ev.Sequence == 0:
 		r.stats.polled(r.topic.Name, "unchanged", p.Took)
@@ -261,7 +261,7 @@ func (r *runner) keyframeLocked(ctx context.Context) {
 		frame := r.docAt
 		frame.Type, frame.Data = freshet.TypeSnapshot, r.doc.Bytes()
 		if err := r.store.PutKeyframe(ctx, r.id, frame); err != nil {
-			r.log.Warn("keyframe not written; the next one will do", "err", err)
+			r.log.WarnContext(ctx, "keyframe not written; the next one will do", "err", err)
 			return
 		}
 		r.framed = frame.Position
@@ -269,7 +269,7 @@ func (r *runner) keyframeLocked(ctx context.Context) {
 	r.since, r.events = 0, 0
 	h := r.topic.History
 	if err := r.store.Trim(ctx, r.id, time.Duration(h.MaxAge), h.MaxEvents, int64(h.MaxBytes)); err != nil {
-		r.log.Warn("history not trimmed; the next time will do", "err", err)
+		r.log.WarnContext(ctx, "history not trimmed; the next time will do", "err", err)
 	}
 }
 
@@ -294,7 +294,7 @@ func (r *runner) Fault(ctx context.Context, f freshet.Fault, took time.Duration)
 
 func (r *runner) faultLocked(ctx context.Context, f freshet.Fault) {
 	if err := r.loadLocked(ctx); err != nil {
-		r.log.Error("a fault could not be told", "fault", f.Message, "err", err)
+		r.log.ErrorContext(ctx, "a fault could not be told", "fault", f.Message, "err", err)
 		return
 	}
 	if r.fault != nil && r.fault.Code == f.Code {
@@ -302,12 +302,12 @@ func (r *runner) faultLocked(ctx context.Context, f freshet.Fault) {
 	}
 	data, err := json.Marshal(f)
 	if err != nil {
-		r.log.Error("a fault could not be told", "fault", f.Message, "err", err)
+		r.log.ErrorContext(ctx, "a fault could not be told", "fault", f.Message, "err", err)
 		return
 	}
 	if r.noteLocked(ctx, freshet.TypeError, data, f.Time) {
 		r.fault = &f
-		r.log.Warn("the source fails", "code", f.Code, "message", f.Message)
+		r.log.WarnContext(ctx, "the source fails", "code", f.Code, "message", f.Message)
 		r.told(Change{Time: f.Time, Topic: r.topic.Name, Type: freshet.TypeError, Revision: r.head.Revision, Fault: &f})
 	}
 }
@@ -318,7 +318,7 @@ func (r *runner) recoveredLocked(ctx context.Context, at time.Time) {
 	}
 	if r.noteLocked(ctx, freshet.TypeRecovered, nil, at) {
 		r.fault = nil
-		r.log.Info("the source works again")
+		r.log.InfoContext(ctx, "the source works again")
 		r.told(Change{Time: at, Topic: r.topic.Name, Type: freshet.TypeRecovered, Revision: r.head.Revision})
 	}
 }
@@ -332,7 +332,7 @@ func (r *runner) noteLocked(ctx context.Context, t freshet.EventType, data []byt
 	ev, err := r.appendLocked(ctx, freshet.Event{Position: pos, Type: t, Time: at, Data: data})
 	if err != nil {
 		r.loaded = false
-		r.log.Error("a change of the source's state could not be stored", "type", string(t), "err", err)
+		r.log.ErrorContext(ctx, "a change of the source's state could not be stored", "type", string(t), "err", err)
 		return false
 	}
 	r.stats.published(r.topic.Name, ev)

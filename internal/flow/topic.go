@@ -81,8 +81,10 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 		t.log.Error("diff options are ignored", "err", err)
 		differ, _ = jsonpatch.NewDiffer(jsonpatch.Options{})
 	}
-	r := &runner{topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log,
-		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer}
+	r := &runner{
+		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log,
+		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer,
+	}
 	if r.told == nil {
 		r.told = func(Change) {}
 	}

@@ -84,7 +84,7 @@ func (f *Feed) Run(ctx context.Context) {
 		if time.Since(start) > time.Minute {
 			wait = shortest
 		}
-		f.log.Warn("feed loads afresh", "err", err, "wait", wait)
+		f.log.WarnContext(ctx, "feed loads afresh", "err", err, "wait", wait)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

@@ -209,10 +209,7 @@ func (f *Feed) start(ctx context.Context, r Range) (freshet.Event, error) {
 	if err != nil {
 		return freshet.Event{}, fmt.Errorf("look up the oldest event: %w", err)
 	}
-	from := oldest.Sequence
-	if r.After.Sequence > from {
-		from = r.After.Sequence
-	}
+	from := max(oldest.Sequence, r.After.Sequence)
 	if f.kind == freshet.KindEvent {
 		return freshet.Event{Position: freshet.Position{Sequence: r.After.Sequence}}, nil
 	}

@@ -102,8 +102,10 @@ type writer struct {
 }
 
 func newWriter(w http.ResponseWriter, gzip bool, c Config) *writer {
-	out := &writer{w: w, rc: http.NewResponseController(w), gzip: gzip,
-		heartbeat: c.Heartbeat, retry: c.Retry, timeout: c.WriteTimeout}
+	out := &writer{
+		w: w, rc: http.NewResponseController(w), gzip: gzip,
+		heartbeat: c.Heartbeat, retry: c.Retry, timeout: c.WriteTimeout,
+	}
 	if out.heartbeat == 0 {
 		out.heartbeat = 5 * time.Second
 	}
