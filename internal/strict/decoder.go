@@ -19,6 +19,7 @@ type decoder struct {
 	at    int
 	path  []byte // RFC 6901
 	found freshet.Invalid
+	known map[reflect.Type]map[string][]int // fields of the structs that were met
 }
 
 func (d *decoder) mistake(format string, args ...any) {
@@ -179,7 +180,11 @@ func (d *decoder) refused(err error) {
 }
 
 func (d *decoder) structure(to reflect.Value) {
-	known := fields(to.Type())
+	known := d.known[to.Type()]
+	if known == nil {
+		known = fields(to.Type())
+		d.known[to.Type()] = known
+	}
 	d.members(func(name string) {
 		index, ok := known[name]
 		if !ok {

@@ -31,7 +31,7 @@ func Decode(data []byte, dst any) freshet.Invalid {
 	if broken := syntax(data); broken != nil {
 		return broken
 	}
-	d := decoder{data: data}
+	d := decoder{data: data, known: map[reflect.Type]map[string][]int{}}
 	d.value(to.Elem())
 	return d.found
 }
