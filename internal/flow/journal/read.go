@@ -137,6 +137,7 @@ type reader struct {
 	at   place
 	last uint64 // sequence of the last entry that was read
 	sure bool   // last is known to be an entry of the topic
+	drops
 }
 
 // read yields all that the store has after last; it is false when the caller is done, or was told
@@ -189,22 +190,23 @@ func (r *reader) why(ctx context.Context, seq uint64) error {
 	return fmt.Errorf("entry %d does not follow: %w", seq, ErrBroken)
 }
 
-// check finds out whether last, after which there is nothing, is the end of this history.
+// check finds out whether last, after which there was nothing, is the end of this history.
 func (r *reader) check(ctx context.Context) error {
-	seq, _, err := r.j.last(ctx, r.at)
-	if errors.Is(err, errNone) {
-		var m meta
-		if _, m, err = r.j.last(ctx, r.j.snap(r.id)); errors.Is(err, errNone) {
-			m, err = meta{}, nil
-		}
-		seq = m.prev
+	end, _, err := r.j.last(ctx, r.at)
+	if err == nil && end > r.last {
+		return nil // it grew just now, or this replica lags: the next read shows how it goes on
 	}
-	switch {
-	case err != nil:
+	if errors.Is(err, errNone) { // it ended at the keyframe, or never began
+		var m meta
+		_, m, err = r.j.last(ctx, r.j.snap(r.id))
+		end = m.prev
+	}
+	if err != nil && !errors.Is(err, errNone) {
 		return err
-	case seq < r.last || seq > r.last && r.last == 0:
+	}
+	if end != r.last {
 		return freshet.ErrGone
 	}
-	r.sure = seq == r.last // else it grew just now, or this replica lags: the next read goes on
+	r.sure = true
 	return nil
 }

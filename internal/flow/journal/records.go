@@ -197,7 +197,7 @@ func (r *Records) Watch(ctx context.Context) iter.Seq2[Change, error] {
 			case err != nil:
 				yield(Change{}, err)
 				return
-			case !more || !w.follow(ctx, live, yield):
+			case !more || !w.follow(ctx, sub, live, yield):
 				return
 			}
 		}
@@ -209,6 +209,7 @@ func (r *Records) Watch(ctx context.Context) iter.Seq2[Change, error] {
 type watcher struct {
 	r    *Records
 	last uint64
+	drops
 }
 
 // read yields what the store has after last; false: the caller is done.
@@ -240,10 +241,13 @@ func (w *watcher) take(msg message, yield func(Change) bool) bool {
 }
 
 // follow yields live changes; true: the store has to be read, since one was missed or it is time.
-func (w *watcher) follow(ctx context.Context, live <-chan *nats.Msg, yield func(Change, error) bool) bool {
+func (w *watcher) follow(ctx context.Context, sub *nats.Subscription, live <-chan *nats.Msg, yield func(Change, error) bool) bool {
 	check := time.NewTimer(tailCheck)
 	defer check.Stop()
 	for {
+		if w.missed(sub, len(live)) {
+			return true
+		}
 		select {
 		case <-ctx.Done():
 			return false

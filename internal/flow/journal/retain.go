@@ -163,6 +163,7 @@ func (j *Journal) subjects(ctx context.Context, stream, filter string) ([]string
 	var all []string
 	for {
 		var info struct {
+			refusal
 			Total int `json:"total"`
 			State struct {
 				Subjects map[string]uint64 `json:"subjects"`

@@ -36,7 +36,7 @@ func (j *Journal) Tail(ctx context.Context, id freshet.TopicID, after uint64) it
 		}
 		defer func() { _ = sub.Unsubscribe() }() // fails only when the connection has ended
 		r := reader{j: j, id: id, at: j.feed(id), last: after}
-		for r.catchUp(ctx, yield) && r.follow(ctx, live, yield) {
+		for r.catchUp(ctx, yield) && r.follow(ctx, sub, live, yield) {
 		}
 	}
 }
@@ -65,10 +65,13 @@ func (r *reader) catchUp(ctx context.Context, yield func(freshet.Event, error) b
 }
 
 // follow yields live entries. It is true when the log has to be read: there is a gap, or it is time.
-func (r *reader) follow(ctx context.Context, live <-chan *nats.Msg, yield func(freshet.Event, error) bool) bool {
+func (r *reader) follow(ctx context.Context, sub *nats.Subscription, live <-chan *nats.Msg, yield func(freshet.Event, error) bool) bool {
 	check := time.NewTimer(tailCheck + rand.N(tailCheck/4)) //nolint:gosec // spreads load
 	defer check.Stop()
 	for {
+		if r.missed(sub, len(live)) {
+			return true
+		}
 		select {
 		case <-ctx.Done():
 			return false
@@ -96,4 +99,22 @@ func (r *reader) follow(ctx context.Context, live <-chan *nats.Msg, yield func(f
 			}
 		}
 	}
+}
+
+// drops counts the live messages that were lost before the store was last read.
+type drops struct{ seen int }
+
+// missed says that messages were dropped since, and nothing is waiting. While something is, the gap
+// shows in the next message or at the next call.
+func (d *drops) missed(sub *nats.Subscription, waiting int) bool {
+	if waiting > 0 {
+		return false
+	}
+	n, err := sub.Dropped()
+	if err != nil {
+		return true // the connection has ended, which reading the store shows
+	}
+	missed := n != d.seen
+	d.seen = n
+	return missed
 }

@@ -108,20 +108,27 @@ func (j *Journal) publish(ctx context.Context, m *nats.Msg, expect uint64) (uint
 		return 0, fmt.Errorf("publish to %s: %w", m.Subject, err)
 	}
 	var ack struct {
-		Error *apiError `json:"error"`
-		Seq   uint64    `json:"seq"`
+		refusal
+		Seq uint64 `json:"seq"`
 	}
 	if err := json.Unmarshal(answer.Data, &ack); err != nil {
 		return 0, fmt.Errorf("publish to %s: answer %.100q: %w", m.Subject, answer.Data, errRetry)
 	}
-	if err := ack.Error.sentinel(); err != nil {
+	if err := ack.err(); err != nil {
 		return 0, fmt.Errorf("publish to %s: %w", m.Subject, err)
 	}
 	return ack.Seq, nil
 }
 
-// api makes one request of the JetStream API and reads the answer into result.
-func (j *Journal) api(ctx context.Context, call string, request, result any) error {
+// A refusal is the part that all answers of the API have in common.
+type refusal struct {
+	Error *apiError `json:"error"`
+}
+
+func (r *refusal) err() error { return r.Error.sentinel() }
+
+// api makes one request of the JetStream API and reads the answer into result, which embeds refusal.
+func (j *Journal) api(ctx context.Context, call string, request any, result interface{ err() error }) error {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", call, err)
@@ -131,13 +138,11 @@ func (j *Journal) api(ctx context.Context, call string, request, result any) err
 		if err != nil {
 			return fmt.Errorf("%s: %w", call, err)
 		}
-		var failed struct {
-			Error *apiError `json:"error"`
+		err = json.Unmarshal(answer.Data, result)
+		if err == nil {
+			err = result.err()
 		}
-		if err := errors.Join(json.Unmarshal(answer.Data, &failed), json.Unmarshal(answer.Data, result)); err != nil {
-			return fmt.Errorf("%s: %w", call, err)
-		}
-		if err := failed.Error.sentinel(); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: %w", call, err)
 		}
 		return nil
@@ -156,7 +161,11 @@ type query struct {
 // strong asks the stream's leader, whose answer holds all that was ever acknowledged; errNone when
 // there is no such message.
 func (j *Journal) strong(ctx context.Context, stream string, q query) (message, error) {
+	if j.replicas == 1 {
+		return j.direct(ctx, stream, q) // the only replica is the leader, and spares us base64
+	}
 	var r struct {
+		refusal
 		Message struct {
 			Subject string `json:"subject"`
 			Seq     uint64 `json:"seq"`
@@ -271,6 +280,7 @@ func received(m *nats.Msg) (message, error) {
 // purge removes the messages of a subject, wildcards allowed, before a sequence; 0 removes all.
 func (j *Journal) purge(ctx context.Context, stream, subject string, before uint64) error {
 	var done struct {
+		refusal
 		Purged uint64 `json:"purged"`
 	}
 	return j.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject, "seq": before}, &done)
