@@ -19,7 +19,7 @@ func TestMistakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { taken.Close() }) // after the parallel tests below
 	running := serve(t, "")
 	lockedDir := running.args[4]
 	file := filepath.Join(dir, "a-file")
