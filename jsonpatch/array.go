@@ -38,13 +38,15 @@ func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 // done false when it is another case, having told nothing.
 func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 	i, changed := x.at+1, 0
+	const little = 64 // bytes in which it does not pay to look for more
+	small := d.a.tape[x.at].len <= little && d.b.tape[y.at].len <= little
 	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
 		n := &d.b.tape[j]
 		if i >= d.a.end(x) || int(n.pair) != i+1 {
 			return false, false
 		}
 		if n.flag&flagSame == 0 {
-			if changed++; n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j) {
+			if changed++; !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
 				return false, false
 			}
 		}
@@ -75,7 +77,7 @@ func (d *Differ) sameIdentity(x, y ref, i, j int) bool {
 		return false
 	}
 	if n.kind != kindObject {
-		return true
+		return n.kind != kindArray || n.size < 2 || d.b.tape[j+1].kind >= kindArray || d.b.tape[j+1].flag&flagSame != 0
 	}
 	if key := d.key(); key != nil {
 		p, q := d.a.descend(d.a.in(x, i), key), d.b.descend(d.b.in(y, j), key)

@@ -343,8 +343,7 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 			w.look = p.starts(w)
 		}
 		t := w.look
-		n := prefixLength(p.s, i)
-		for k := hashText(p.s, i, n) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+		for k := hashText(p.s, i, keyLength(p.s, i, w.shortest)) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
 			if at := int(t.slots[k] - 1); p.startsLike(i, at, w.o) {
 				return w.found(p, at)
 			}
@@ -389,14 +388,15 @@ func (p *parser) startsLike(i, at, o int) bool {
 	return i+n <= len(p.s) && string(p.s[i:i+n]) == string(p.old[v:v+n])
 }
 
-// prefixLength returns how much of the value at i may be used to look it up: up to the end of a string,
-// as far as seen, or prefix.
-func prefixLength(s []byte, i int) int {
+// keyLength returns how much of the value at i to hash: a string to its end, as far as seen, of others
+// as much as the shortest of them has.
+func keyLength(s []byte, i, shortest int) int {
+	if s[i] != '"' {
+		return shortest
+	}
 	n := min(prefix, len(s)-padding-i)
-	if s[i] == '"' {
-		if k := bytes.IndexByte(s[i+1:i+n], '"'); k >= 0 {
-			return k + 2
-		}
+	if k := bytes.IndexByte(s[i+1:i+n], '"'); k >= 0 {
+		return k + 2
 	}
 	return n
 }
@@ -404,15 +404,19 @@ func prefixLength(s []byte, i int) int {
 // starts makes a table of the elements of the guide's array by how they start.
 func (p *parser) starts(w *elementWalk) (t table) {
 	count := 0
+	w.shortest = prefix
 	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
 		count++
+		if p.guide[c].kind >= kindArray {
+			w.shortest = min(w.shortest, int(p.guide[c].len))
+		}
 	}
 	t, p.slots = newTable(p.slots, count)
 	tries := 4 * count // many elements that start alike would make this quadratic
 	for c := w.gi + 1; c < w.end && tries > 0; {
 		g := &p.guide[c]
 		v := w.o + int(g.rel)
-		k := hashText(p.old, v, min(prefixLength(p.old, v), int(g.len))) & t.mask
+		k := hashText(p.old, v, min(keyLength(p.old, v, w.shortest), int(g.len))) & t.mask
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 			tries--
