@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"freshet/client"
+	"freshet/jsonpatch"
+)
+
+// cli is what every command works with.
+type cli struct {
+	in       io.Reader
+	out, err *terminal
+	version  string
+
+	started bool   // past the parsing of arguments
+	command string // as typed, such as freshet topic ls
+	json    bool
+	server  string
+	headers []string
+}
+
+// run parses the arguments and runs the command that they name.
+func (c *cli) run(ctx context.Context, args []string) error {
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	cmd, err := root.ExecuteContextC(ctx)
+	c.command = cmd.CommandPath()
+	if err != nil && !c.started {
+		return usageError{err}
+	}
+	return err
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "freshet",
+		Short: "Any JSON API, live",
+		Long: `Freshet polls a JSON API, or takes what is posted to it, and pushes every change
+to any number of subscribers: small patches over one HTTP stream, resumable,
+from a durable history.`,
+		Example: `  freshet dev                                  # try it with a built-in demo API
+  freshet dev https://api.example.com/prices   # or with yours
+  freshet sub prices                           # watch it change
+  freshet serve -c freshet.yaml                # run it for others`,
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
+		Args:             cobra.NoArgs,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON, one value a line, for programs")
+	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.topicCommand(), c.versionCommand())
+	return root
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Say which version this is",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if c.json {
+				return c.writeJSON(map[string]string{"version": c.version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+			}
+			_, err := fmt.Fprintf(c.out, "freshet %s (%s, %s/%s)\n", c.version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+const defaultServer = "http://127.0.0.1:4440"
+
+// serverFlag is for every command that talks to a server.
+func (c *cli) serverFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&c.server, "server", "", "address of the server; FRESHET_SERVER, else "+defaultServer)
+}
+
+// headerFlag is for commands that read a topic: for one that is a URL, its API gets the headers too.
+func (c *cli) headerFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&c.headers, "header", "H", nil, "a header to send, 'Name: value'; may be repeated")
+}
+
+func (c *cli) address() string {
+	return cmp.Or(c.server, os.Getenv("FRESHET_SERVER"), defaultServer)
+}
+
+func (c *cli) client() (*client.Client, error) {
+	address := c.address()
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	headers, err := parseHeaders(c.headers)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	for name, value := range headers {
+		header.Set(name, value)
+	}
+	cl, err := client.New(address, client.Config{Header: header, UserAgent: "freshet/" + c.version})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cl, nil
+}
+
+// parseHeaders reads lines such as "Accept: text/plain". What is wrong with one is said without its
+// value, which may be secret.
+func parseHeaders(lines []string) (map[string]string, error) {
+	headers := map[string]string{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if !ok || name == "" || strings.Trim(strings.ToLower(name), tokenChars) != "" || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, usageError{fmt.Errorf("a --header is not of the form 'Name: value'")}
+		}
+		headers[http.CanonicalHeaderKey(name)] = value
+	}
+	return headers, nil
+}
+
+// tokenChars are what a field name is made of (RFC 9110 section 5.6.2), but for upper case.
+const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+
+// needs checks the number of arguments. A most of 0 is any number.
+func needs(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("%s is needed", what)
+		case most > 0 && len(args) > most:
+			return fmt.Errorf("%q is too much: only %s is taken", args[most], what)
+		}
+		return nil
+	}
+}
+
+// writeJSON writes a value on one line of standard output. Text stays as it is: no HTML escapes.
+func (c *cli) writeJSON(v any) error {
+	e := json.NewEncoder(c.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// A usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitNotFound = 5
+)
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	if p, ok := errors.AsType[*client.Problem](err); errors.Is(err, jsonpatch.ErrPath) || ok && p.Status == http.StatusNotFound {
+		return exitNotFound
+	}
+	return exitError
+}

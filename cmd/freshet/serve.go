@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"freshet/internal/app"
+)
+
+// serveFlags are the flags of serve; those that were given go over the file and the environment.
+type serveFlags struct {
+	config, listen, data, logLevel, logFormat string
+	insecure                                  bool
+}
+
+func (c *cli) serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server. Settings come from a YAML file, from FRESHET_* variables over it
+(FRESHET_LISTEN, FRESHET_LOG_LEVEL …), and from flags over both.
+
+It listens on loopback, as there is no authentication yet: put a proxy that
+authenticates in front of it. SIGTERM lets streams end on a whole event first.`,
+		Example: `  freshet serve -c freshet.yaml
+  freshet serve --listen 127.0.0.1:8080 --data /var/lib/freshet
+  FRESHET_LOG_FORMAT=json freshet serve`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := f.load(os.Environ())
+			if err != nil {
+				return err
+			}
+			config.Version = c.version
+			if c.json {
+				config.Log.Format = "json"
+			}
+			return app.Run(cmd.Context(), config, newLogger(c.err, config.Log), nil)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "the configuration file; FRESHET_CONFIG, else freshet.yaml if there is one")
+	flags.StringVar(&f.listen, "listen", "", "host:port to listen on; "+app.DefaultListen)
+	flags.StringVar(&f.data, "data", "", "directory of the journal; ./"+app.DefaultData)
+	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback although there is no authentication")
+	flags.StringVar(&f.logLevel, "log-level", "", "debug, info, warn or error; info")
+	flags.StringVar(&f.logFormat, "log-format", "", "text or json; text")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
+	_ = cmd.MarkFlagDirname("data")
+	return cmd
+}
+
+const defaultConfig = "freshet.yaml"
+
+func (f serveFlags) load(env []string) (app.Config, error) {
+	path := f.config
+	if path == "" {
+		path = os.Getenv("FRESHET_CONFIG")
+	}
+	if path == "" {
+		if _, err := os.Stat(defaultConfig); !errors.Is(err, fs.ErrNotExist) {
+			path = defaultConfig // also where it cannot be read: the error must be seen
+		}
+	}
+	config, err := app.Load(path, env)
+	if err != nil {
+		return app.Config{}, err
+	}
+	for value, flag := range map[*string]string{
+		&config.Listen: f.listen, &config.Data: f.data, &config.Log.Level: f.logLevel, &config.Log.Format: f.logFormat,
+	} {
+		if flag != "" {
+			*value = flag
+		}
+	}
+	config.Insecure = config.Insecure || f.insecure
+	return config, config.Check()
+}
+
+// newLogger writes to standard error. The configuration was checked.
+func newLogger(w io.Writer, c app.LogConfig) *slog.Logger {
+	o := &slog.HandlerOptions{ReplaceAttr: redact}
+	if c.Level != "" {
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(c.Level)); err == nil {
+			o.Level = level
+		}
+	}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// redact is the last line of defence: nothing logs secrets, and this keeps it so.
+func redact(_ []string, a slog.Attr) slog.Attr {
+	secret := []string{"authorization", "cookie", "password", "secret", "token", "api-key", "apikey"}
+	key := strings.ToLower(a.Key)
+	if slices.ContainsFunc(secret, func(s string) bool { return strings.Contains(key, s) }) {
+		a.Value = slog.StringValue("***")
+	}
+	return a
+}
