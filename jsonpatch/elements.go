@@ -1,0 +1,188 @@
+package jsonpatch
+
+import "bytes"
+
+func (p *parser) guidedArray(i int, pl place, gi, o int) int {
+	self, ok := p.enter(pl, kindArray)
+	if !ok {
+		return -1
+	}
+	start := i
+	if i++; p.s[i] == ']' {
+		p.leave(self, 2)
+		return i + 1
+	}
+	w := elementWalk{gi: gi, o: o, next: gi + 1, pos: gi + 1, end: gi + int(p.guide[gi].size)}
+	base, element, count, same := len(p.slots), none, 0, true
+	for {
+		at := 0
+		if w.next < w.end {
+			g := &p.guide[w.next]
+			if to := p.run(o+int(g.rel), i); i+int(g.len) < to {
+				var n int
+				w.next, i, n = p.take(w.next, w.end, o, start)
+				w.pos, count = w.next, count+n
+				if p.s[i] == ',' {
+					i++
+					continue
+				}
+				break
+			}
+		}
+		if w.pos < w.end || w.look.slots != nil || w.next < w.end {
+			at = p.counterpart(&w, i)
+		}
+		self, off := len(p.tape), i
+		m := place{rel: uint32(i - start)} //nolint:gosec // bounded by maxSize
+		if at > 0 {
+			i = p.guided(i, m, at, o+int(p.guide[at].rel))
+		} else {
+			i = p.value(i, m, element)
+		}
+		if i < 0 {
+			return -1
+		}
+		if count++; p.shuffled && !w.positional {
+			w.byPosition(p, count)
+		}
+		t := &p.tape[self]
+		if t.kind >= kindArray {
+			element = ref{self, off}
+		}
+		same = same && t.flag&flagSame != 0 && t.rel == p.guide[t.pair-1].rel
+		if p.s[i] != ',' {
+			break
+		}
+		i++
+	}
+	if p.s[i] != ']' {
+		return -1
+	}
+	p.leave(self, i+1-start)
+	p.slots = p.slots[:base]
+	if same && p.tape[self].len == p.guide[gi].len {
+		p.tape[self].flag = flagSame // its elements are, though not in text
+	}
+	return i + 1
+}
+
+// An elementWalk is where the reading of an array stands in the guide's array.
+type elementWalk struct {
+	gi, o      int
+	next       int // the element that should come next
+	pos        int // the same if every element since was changed in place
+	end        int
+	misses     int   // elements since that looked like none
+	positional bool  // how elements start tells nothing
+	shortest   int   // bytes by which they are looked up
+	look       table // all elements by how they start, after some misses
+}
+
+// counterpart guesses which element of the guide became the one at i; 0 is none.
+func (p *parser) counterpart(w *elementWalk, i int) int {
+	if c := p.s[i]; w.positional || c != '{' && c != '[' && c != '"' {
+		at := w.pos // numbers tell nothing by how they start
+		if at >= w.end {
+			return 0
+		}
+		w.pos += int(p.guide[at].size)
+		w.next = w.pos
+		return at
+	}
+	for at, tries := w.next, 0; at < w.end && tries < 3; tries++ {
+		if p.startsLike(i, at, w.o) {
+			return w.found(p, at)
+		}
+		at += int(p.guide[at].size)
+	}
+	if w.pos < w.end && w.pos != w.next && p.startsLike(i, w.pos, w.o) {
+		return w.found(p, w.pos)
+	}
+	if w.misses++; w.misses > 3 {
+		if w.look.slots == nil {
+			w.look = p.starts(w)
+		}
+		t := w.look
+		for k := hashText(p.s, i, keyLength(p.s, i, w.shortest)) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+			if at := int(t.slots[k] - 1); p.startsLike(i, at, w.o) {
+				return w.found(p, at)
+			}
+		}
+	}
+	at := w.pos
+	if at >= w.end {
+		return 0
+	}
+	w.pos += int(p.guide[at].size)
+	return at
+}
+
+// byPosition gives up guessing: from the element with that number on each is compared with the one
+// in its place. That is for documents whose members come in another order each time.
+func (w *elementWalk) byPosition(p *parser, number int) {
+	at := w.gi + 1
+	for ; number > 0 && at < w.end; number-- {
+		at += int(p.guide[at].size)
+	}
+	w.positional, w.next, w.pos = true, at, at
+}
+
+func (w *elementWalk) found(p *parser, at int) int {
+	w.next = at + int(p.guide[at].size)
+	w.pos = w.next
+	w.misses = min(w.misses, 3) // the table, once there, is asked at once
+	return at
+}
+
+// prefix is how many bytes of an element say which one it is.
+const prefix = 24
+
+// startsLike says whether the value at i starts like an element of the guide.
+func (p *parser) startsLike(i, at, o int) bool {
+	g := &p.guide[at]
+	v := o + int(g.rel)
+	if int(g.len) >= prefix && i+prefix <= len(p.s) {
+		return load(p.s, i) == load(p.old, v) && load(p.s, i+8) == load(p.old, v+8) && load(p.s, i+16) == load(p.old, v+16)
+	}
+	n := min(int(g.len), prefix)
+	return i+n <= len(p.s) && string(p.s[i:i+n]) == string(p.old[v:v+n])
+}
+
+// keyLength returns how much of the value at i to hash: a string to its end, as far as seen, of others
+// as much as the shortest of them has.
+func keyLength(s []byte, i, shortest int) int {
+	n := min(prefix, len(s)-padding-i)
+	if s[i] != '"' {
+		return min(shortest, n)
+	}
+	if k := bytes.IndexByte(s[i+1:i+n], '"'); k >= 0 {
+		return k + 2
+	}
+	return n
+}
+
+// starts makes a table of the elements of the guide's array by how they start.
+func (p *parser) starts(w *elementWalk) (t table) {
+	count := 0
+	w.shortest = prefix
+	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
+		count++
+		if p.guide[c].kind >= kindArray {
+			w.shortest = min(w.shortest, int(p.guide[c].len))
+		}
+	}
+	t, p.slots = newTable(p.slots, count)
+	tries := 4 * count // many elements that start alike would make this quadratic
+	for c := w.gi + 1; c < w.end && tries > 0; {
+		g := &p.guide[c]
+		v := w.o + int(g.rel)
+		k := hashText(p.old, v, min(keyLength(p.old, v, w.shortest), int(g.len))) & t.mask
+		for t.slots[k] != 0 {
+			k = (k + 1) & t.mask
+			tries--
+		}
+		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		c += int(g.size)
+	}
+	return t
+}
