@@ -15,25 +15,37 @@ func TestCheck(t *testing.T) {
 			"history":{"maxAge":"P30D","maxEvents":1000000,"maxBytes":"16GiB"},"limits":{"payload":"64MiB"},"diff":{"arrayKeys":{"":"id","/a~1b":"id"},"ignore":["/x"]},
 			"managedBy":"file","createTimestamp":"2026-01-02T03:04:05Z","status":{"state":"idle","subscribers":0,"revision":1}}`, ``},
 		{"nothing", `{}`, `/name: a name is required | /kind: required | /source/type: required`},
-		{"names of others", `{"name":"A b","kind":"snapshots","source":{"type":"http-polar"}}`,
-			`/name: must start with | /kind: "snapshots" is not a kind of topic: did you mean "snapshot"? | /source/type: "http-polar" is not a type of source: did you mean "http-poller"?`},
-		{"mistakes stay where they are", `{"source":{"type":"http-poller","config":{}},"kind":"snapshot","histroy":1,"name":"-"}`,
-			`/source/config/url: required | /histroy: unknown member "histroy": did you mean "history"? | /name: must start with`},
+		{
+			"names of others", `{"name":"A b","kind":"snapshots","source":{"type":"http-polar"}}`,
+			`/name: must start with | /kind: "snapshots" is not a kind of topic: did you mean "snapshot"? | /source/type: "http-polar" is not a type of source: did you mean "http-poller"?`,
+		},
+		{
+			"mistakes stay where they are", `{"source":{"type":"http-poller","config":{}},"kind":"snapshot","histroy":1,"name":"-"}`,
+			`/source/config/url: required | /histroy: unknown member "histroy": did you mean "history"? | /name: must start with`,
+		},
 		{"a wrong type is one mistake", `{"name":1,"kind":"event",` + source + `}`, `/name: must be a string, not a number`},
 		{"source without config", `{"name":"a","kind":"event","source":{"type":"http-poller"}}`, `/source/config/url: required`},
 		{"source of another kind", `{"name":"a","kind":"snapshot","source":{"type":"events"}}`, `/source/type: events cannot feed topics of the kind snapshot`},
-		{"subscribers", `{"name":"a","kind":"event",` + source + `,"subscribers":[{"type":"webhook"},{"type":"sse","allowedModes":["snapshot-only"]},{"type":"sse"},{}]}`,
+		{
+			"subscribers", `{"name":"a","kind":"event",` + source + `,"subscribers":[{"type":"webhook"},{"type":"sse","allowedModes":["snapshot-only"]},{"type":"sse"},{}]}`,
 			`/subscribers/0/type: "webhook" is not a type of subscriber that is supported: use sse | /subscribers/1/allowedModes/0: "snapshot-only" is not a mode of topics of the kind event: use event | ` +
-				`/subscribers/2/type: sse is there already | /subscribers/3/type: required`},
-		{"modes", `{"name":"a","kind":"snapshot",` + source + `,"subscribers":[{"type":"sse","allowedModes":["snapshot-only","snapshot-only"],"defaultMode":"snapshot-patch"}]}`,
-			`/subscribers/0/allowedModes/1: snapshot-only is there already | /subscribers/0/defaultMode: snapshot-patch is not among the allowedModes`},
-		{"ranges", `{"name":"a","kind":"event",` + source + `,"history":{"maxAge":"P31D","maxEvents":1000001,"maxBytes":"1B"},"limits":{"payload":"65MiB"}}`,
+				`/subscribers/2/type: sse is there already | /subscribers/3/type: required`,
+		},
+		{
+			"modes", `{"name":"a","kind":"snapshot",` + source + `,"subscribers":[{"type":"sse","allowedModes":["snapshot-only","snapshot-only"],"defaultMode":"snapshot-patch"}]}`,
+			`/subscribers/0/allowedModes/1: snapshot-only is there already | /subscribers/0/defaultMode: snapshot-patch is not among the allowedModes`,
+		},
+		{
+			"ranges", `{"name":"a","kind":"event",` + source + `,"history":{"maxAge":"P31D","maxEvents":1000001,"maxBytes":"1B"},"limits":{"payload":"65MiB"}}`,
 			`/history/maxAge: must be from PT1S to P30D, not P31D | /history/maxEvents: must be from 1 to 1000000, not 1000001 | ` +
-				`/history/maxBytes: must be from 1KiB to 16GiB, not 1B | /limits/payload: must be from 1B to 64MiB, not 65MiB`},
+				`/history/maxBytes: must be from 1KiB to 16GiB, not 1B | /limits/payload: must be from 1B to 64MiB, not 65MiB`,
+		},
 		{"negative", `{"name":"a","kind":"event",` + source + `,"history":{"maxAge":"-5s","maxEvents":-1}}`, `/history/maxAge: must be from PT1S to P30D, not -5s | /history/maxEvents: must be from 1`},
-		{"diff", `{"name":"a","kind":"snapshot",` + source + `,"diff":{"arrayKeys":{"items":"id","/a":""},"ignore":["/a~2","","x"]}}`,
+		{
+			"diff", `{"name":"a","kind":"snapshot",` + source + `,"diff":{"arrayKeys":{"items":"id","/a":""},"ignore":["/a~2","","x"]}}`,
 			`/diff/arrayKeys/items: "items" is not a JSON Pointer: it must start with a slash | /diff/arrayKeys/~1a: must name the member | ` +
-				`/diff/ignore/0: "/a~2" is not a JSON Pointer: write ~0 | /diff/ignore/1: this is the whole document | /diff/ignore/2: "x" is not`},
+				`/diff/ignore/0: "/a~2" is not a JSON Pointer: write ~0 | /diff/ignore/1: this is the whole document | /diff/ignore/2: "x" is not`,
+		},
 		{"diff of events", `{"name":"a","kind":"event",` + source + `,"diff":{"ignore":["/a"]}}`, `/diff: no changes are computed`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

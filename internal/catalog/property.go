@@ -145,7 +145,7 @@ func text(v reflect.Value) string {
 // normal spells a value that was searched for as text does: 60m is PT1H.
 func (p property) normal(s string) string {
 	v := reflect.New(p.leaf)
-	if u, ok := v.Interface().(encoding.TextUnmarshaler); ok && u.UnmarshalText([]byte(s)) == nil {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v); ok && u.UnmarshalText([]byte(s)) == nil {
 		return text(v.Elem())
 	}
 	return s

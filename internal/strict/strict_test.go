@@ -51,17 +51,23 @@ func TestMistakes(t *testing.T) {
 		{"a far name", `{"inner":{"zzz":1}}`, `/inner/zzz: unknown member "zzz": known are deep, every`},
 		{"a hidden field", `{"-":"a","Secret":1}`, `/-: unknown member "-": known are *; /Secret: unknown member "Secret": known are *`},
 		{"pointer escapes", `{"labels":{"a/b~c":1}}`, `/labels/a~1b~0c: must be a string, not a number`},
-		{"wrong types", `{"name":1,"count":"1","on":{},"list":{},"inner":[],"ratio":true}`,
+		{
+			"wrong types", `{"name":1,"count":"1","on":{},"list":{},"inner":[],"ratio":true}`,
 			`/name: must be a string, not a number; /count: must be a number, not a string; /on: must be a boolean, not an object; ` +
-				`/list: must be an array, not an object; /inner: must be an object, not an array; /ratio: must be a number, not a boolean`},
+				`/list: must be an array, not an object; /inner: must be an object, not an array; /ratio: must be a number, not a boolean`,
+		},
 		{"null", `{"name":null,"inner":null,"size":null,"list":null,"any":null}`, `/name: must not be null: leave it out instead; /inner: must not be null: leave it out instead; /size: must not be null: leave it out instead`},
 		{"numbers", `{"count":1.5,"small":256,"ratio":1e999}`, `/count: must be a whole number, not 1.5; /small: 256 is out of range; /ratio: 1e999 is out of range`},
 		{"negative", `{"small":-1}`, `/small: must not be negative, and is -1`},
-		{"refused texts", `{"size":"1XB","allow":["10.0.0.0/8","x"],"since":"today","inner":{"every":"5"}}`,
-			`/size: "1XB" is not a size*; /allow/1: netip.ParsePrefix*; /since: "today" is not an RFC 3339 time*; /inner/every: "5" is not a duration*`},
+		{
+			"refused texts", `{"size":"1XB","allow":["10.0.0.0/8","x"],"since":"today","inner":{"every":"5"}}`,
+			`/size: "1XB" is not a size*; /allow/1: netip.ParsePrefix*; /since: "today" is not an RFC 3339 time*; /inner/every: "5" is not a duration*`,
+		},
 		{"a duration as number", `{"inner":{"every":5}}`, `/inner/every: must be a string, not a number`},
-		{"duplicates", `{"name":"a","name":"b","labels":{"x":"","x":""},"any":[{"y":1,"y":2}]}`,
-			`/name: duplicate member "name"; /labels/x: duplicate member "x"; /any/0/y: duplicate member "y"`},
+		{
+			"duplicates", `{"name":"a","name":"b","labels":{"x":"","x":""},"any":[{"y":1,"y":2}]}`,
+			`/name: duplicate member "name"; /labels/x: duplicate member "x"; /any/0/y: duplicate member "y"`,
+		},
 		{"an escaped duplicate", `{"name":"a","n\u0061me":"b"}`, `/name: duplicate member "name"`},
 		{"deep in lists", `{"list":[{},{"deep":{"deep":{"every":1}}}]}`, `/list/1/deep/deep/every: must be a string, not a number`},
 		{"array length", `{"pair":[1]}`, `/pair: must have 2 items, not 1`},
@@ -162,8 +168,12 @@ func TestMerge(t *testing.T) {
 	var doc document
 	decoded := strict.Decode([]byte(in), &doc)
 	got := strict.Merge([]byte(in), decoded, freshet.Invalid{
-		{Pointer: "/name", Detail: "last"}, {Pointer: "/count", Detail: "missing"}, {Pointer: "/list/1/deep/every", Detail: "missing"},
-		{Pointer: "/inner/every", Detail: "refused already"}, {Pointer: "/list/0", Detail: "first item"}, {Pointer: "/inner", Detail: "the sum of refused members"},
+		{Pointer: "/name", Detail: "last"},
+		{Pointer: "/count", Detail: "missing"},
+		{Pointer: "/list/1/deep/every", Detail: "missing"},
+		{Pointer: "/inner/every", Detail: "refused already"},
+		{Pointer: "/list/0", Detail: "first item"},
+		{Pointer: "/inner", Detail: "the sum of refused members"},
 	})
 	var order []string
 	for _, e := range got {
