@@ -135,11 +135,11 @@ func isWhole(patch []byte) bool {
 }
 
 func (d *Differ) write(op string, value ref) {
-	d.out = append(d.out, op...)
-	d.out = append(d.out, d.path...)
-	d.out = append(d.out, opValue...)
-	d.out = append(d.out, d.b.at(value)...)
-	d.out = append(d.out, '}')
+	out := append(d.out, op...)
+	out = append(out, d.path...)
+	out = append(out, opValue...)
+	out = append(out, d.b.at(value)...)
+	d.out = append(out, '}')
 	d.ops++
 }
 
@@ -161,18 +161,31 @@ func (d *Differ) replaceCost(value ref) int {
 // enter adds a name to the path and returns what leave needs to take it away.
 func (d *Differ) enter(name []byte) (parent int) {
 	parent = len(d.path)
-	d.path = append(d.path, '/')
-	for _, c := range name { // names are short
+	path := append(d.path, '/')
+	for i, c := range name {
+		if c == '~' || c == '/' {
+			d.path = appendToken(path, name[i:])
+			return parent
+		}
+		path = append(path, c) // names are short
+	}
+	d.path = path
+	return parent
+}
+
+// appendToken appends a name as a pointer has it (RFC 6901, section 3).
+func appendToken(path, name []byte) []byte {
+	for _, c := range name {
 		switch c {
 		case '~':
-			d.path = append(d.path, '~', '0')
+			path = append(path, '~', '0')
 		case '/':
-			d.path = append(d.path, '~', '1')
+			path = append(path, '~', '1')
 		default:
-			d.path = append(d.path, c)
+			path = append(path, c)
 		}
 	}
-	return parent
+	return path
 }
 
 func (d *Differ) enterIndex(i int) (parent int) {

@@ -2,6 +2,7 @@ package jsonpatch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -20,22 +21,26 @@ func (p *parser) run(o, i int) (to int) {
 
 // mismatch returns the length of the common prefix.
 func mismatch(a, b []byte) int {
+	const long, block = 128, 512
 	n := min(len(a), len(b))
-	a, b = a[:n], b[:n]
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		if x := load(a, i) ^ load(b, i); x != 0 {
-			return i + bits.TrailingZeros64(x)>>3
+	x, y := a[:n], b[:n]
+	for len(x) >= 8 && len(y) >= 8 {
+		if diff := binary.LittleEndian.Uint64(x) ^ binary.LittleEndian.Uint64(y); diff != 0 {
+			return n - len(x) + bits.TrailingZeros64(diff)>>3
 		}
-		// A long run: whole blocks are compared much faster than words.
-		const block = 256
-		for i >= 64 && i+8+block <= n && bytes.Equal(a[i+8:i+8+block], b[i+8:i+8+block]) {
-			i += block
+		x, y = x[8:], y[8:]
+		if n-len(x) == long { // whole blocks are compared much faster than words
+			for len(x) >= block && len(y) >= block && bytes.Equal(x[:block], y[:block]) {
+				x, y = x[block:], y[block:]
+			}
 		}
 	}
-	for ; i < n && a[i] == b[i]; i++ {
+	for i := range x {
+		if x[i] != y[i] {
+			return n - len(x) + i
+		}
 	}
-	return i
+	return n
 }
 
 // guided reads a value whose counterpart is node gi of the guide, at o in its text.
@@ -74,31 +79,30 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 // before p.to, the byte behind each included; first does. It returns the child after them, where the
 // text goes on, and their number. Container and start are where the two containers begin in their texts.
 func (p *parser) take(first, end, container, start int) (next, i, n int) {
-	limit := p.to - p.shift - container
-	last := first
-	for next = first; ; n++ {
-		g := &p.guide[next]
-		if int(g.rel+g.len) >= limit {
-			break
-		}
-		last = next
-		if next += int(g.size); next >= end {
-			break
-		}
-	}
-	at := len(p.tape)
-	p.tape = append(p.tape, p.guide[first:next]...)
+	limit := uint32(p.to - p.shift - container)  //nolint:gosec // bounded by maxSize
 	delta := uint32(container + p.shift - start) //nolint:gosec // wraps around, as rel does
-	tape := p.tape
-	for c := at; c < len(tape); {
-		t := &tape[c]
-		t.rel += delta
-		t.pair = uint32(first + c - at + 1) //nolint:gosec // bounded by maxSize
-		t.flag = flagSame
-		c += int(t.size)
+	var last uint32
+	tape, guide := p.tape, p.guide
+	for next = first; next < end; n++ {
+		g := &guide[next]
+		if g.rel+g.len >= limit {
+			break
+		}
+		last = g.rel + g.len
+		pair := uint32(next + 1) //nolint:gosec // bounded by maxSize
+		if g.size == 1 {
+			tape = append(tape, node{g.rel + delta, g.len, 1, pair, g.klen, g.hash, g.kind, flagSame})
+			next++
+			continue
+		}
+		at := len(tape)
+		tape = append(tape, guide[next:next+int(g.size)]...)
+		t := &tape[at]
+		t.rel, t.pair, t.flag = t.rel+delta, pair, flagSame
+		next += int(g.size)
 	}
-	g := &p.guide[last]
-	return next, container + int(g.rel+g.len) + p.shift, n
+	p.tape = tape
+	return next, container + int(last) + p.shift, n
 }
 
 func (p *parser) guidedObject(i int, pl place, gi, o int) int {
@@ -140,13 +144,25 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		}
 		i += int(m.klen) + 3
 		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize
-		if at > 0 {
-			member := len(p.tape)
-			i = p.guided(i, m, at, o+int(p.guide[at].rel))
-			same = same && i > 0 && p.tape[member].flag&flagSame != 0
-		} else {
+		switch g := &p.guide[at]; {
+		case at == 0:
 			i = p.value(i, m, none)
 			same = false
+		case known && g.kind < kindArray: // run has been there
+			member, off := len(p.tape), i
+			if i = p.value(i, m, none); i < 0 {
+				return -1
+			}
+			t := &p.tape[member]
+			t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+			if t.len == g.len && off+int(t.len) <= p.to {
+				t.flag = flagSame
+			}
+			same = same && t.flag&flagSame != 0
+		default:
+			member := len(p.tape)
+			i = p.guided(i, m, at, o+int(g.rel))
+			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		}
 		if i < 0 {
 			return -1

@@ -8,17 +8,24 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 	}
 	next, end := x.at+1, d.a.end(x)
 	ordered, seen := true, 0
-	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
-		n := &d.b.tape[j]
-		if n.pair != 0 {
-			i := int(n.pair - 1)
+	tape := d.b.tape
+	for j, endB := y.at+1, d.b.end(y); j < endB; j += int(tape[j].size) {
+		n := &tape[j]
+		i := int(n.pair) - 1
+		if n.flag&flagSame != 0 {
+			ordered = ordered && i == next
+			next = i + int(n.size)
+			seen++
+			continue
+		}
+		old := none
+		if i >= 0 {
 			ordered = ordered && i == next
 			next = i + int(d.a.tape[i].size)
 			seen++
-			if n.flag&flagSame == 0 && !d.member(d.a.in(x, i), d.b.in(y, j), true, nameOf(d.b.text, n, y.off), stop) {
-				return false
-			}
-		} else if !d.member(none, d.b.in(y, j), false, nameOf(d.b.text, n, y.off), stop) {
+			old = d.a.in(x, i)
+		}
+		if !d.member(old, d.b.in(y, j), i >= 0, nameOf(d.b.text, n, y.off), stop) {
 			return false
 		}
 	}
