@@ -60,7 +60,7 @@ topics:
 `
 
 func TestLoad(t *testing.T) {
-	got, err := app.Load(file(t, whole), []string{"A=1 & one", "HOME=/root"})
+	got, err := app.Load(file(t, whole), []string{"A=1 & one", "B=", "HOME=/home/me"})
 	if err != nil {
 		t.Fatal(err)
 	}
