@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"freshet"
@@ -118,9 +119,9 @@ func (c *Client) request(ctx context.Context, method, url string, body []byte, p
 		return nil, err
 	}
 	maps.Copy(req.Header, c.header.Clone())
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			req.Header.Set(pairs[i], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[1]; value != "" {
+			req.Header.Set(name, value)
 		}
 	}
 	return req, nil

@@ -353,19 +353,31 @@ func pusher(next <-chan string) http.HandlerFunc {
 
 func TestChanges(t *testing.T) {
 	for _, tt := range []struct{ name, before, patch, want string }{
-		{"replace and remove", `{"a":1,"b":[1,2]}`, `[{"op":"replace","path":"/a","value":2},{"op":"remove","path":"/b"}]`,
-			`replace /a 1 2; remove /b [1,2] `},
+		{
+			"replace and remove", `{"a":1,"b":[1,2]}`, `[{"op":"replace","path":"/a","value":2},{"op":"remove","path":"/b"}]`,
+			`replace /a 1 2; remove /b [1,2] `,
+		},
 		{"add has no old value", `{}`, `[{"op":"add","path":"/a","value":2}]`, `add /a  2`},
-		{"items move up", `["x","y","z"]`, `[{"op":"remove","path":"/0"},{"op":"remove","path":"/0"},{"op":"replace","path":"/0","value":1}]`,
-			`remove /0 "x" ; remove /0 "y" ; replace /0 "z" 1`},
-		{"twice the same", `{"a":1}`, `[{"op":"replace","path":"/a","value":2},{"op":"replace","path":"/a","value":3}]`,
-			`replace /a 1 2; replace /a 2 3`},
-		{"inside what was replaced", `{"a":1}`, `[{"op":"replace","path":"/a","value":{"b":2}},{"op":"replace","path":"/a/b","value":3}]`,
-			`replace /a 1 {"b":2}; replace /a/b 2 3`},
-		{"around what was replaced", `{"a":{"b":1}}`, `[{"op":"replace","path":"/a/b","value":2},{"op":"remove","path":"/a"}]`,
-			`replace /a/b 1 2; remove /a {"b":2} `},
-		{"a name that begins alike", `{"a":1,"ab":2}`, `[{"op":"replace","path":"/a","value":0},{"op":"replace","path":"/ab","value":0}]`,
-			`replace /a 1 0; replace /ab 2 0`},
+		{
+			"items move up", `["x","y","z"]`, `[{"op":"remove","path":"/0"},{"op":"remove","path":"/0"},{"op":"replace","path":"/0","value":1}]`,
+			`remove /0 "x" ; remove /0 "y" ; replace /0 "z" 1`,
+		},
+		{
+			"twice the same", `{"a":1}`, `[{"op":"replace","path":"/a","value":2},{"op":"replace","path":"/a","value":3}]`,
+			`replace /a 1 2; replace /a 2 3`,
+		},
+		{
+			"inside what was replaced", `{"a":1}`, `[{"op":"replace","path":"/a","value":{"b":2}},{"op":"replace","path":"/a/b","value":3}]`,
+			`replace /a 1 {"b":2}; replace /a/b 2 3`,
+		},
+		{
+			"around what was replaced", `{"a":{"b":1}}`, `[{"op":"replace","path":"/a/b","value":2},{"op":"remove","path":"/a"}]`,
+			`replace /a/b 1 2; remove /a {"b":2} `,
+		},
+		{
+			"a name that begins alike", `{"a":1,"ab":2}`, `[{"op":"replace","path":"/a","value":0},{"op":"replace","path":"/ab","value":0}]`,
+			`replace /a 1 0; replace /ab 2 0`,
+		},
 		{"the whole", `1`, `[{"op":"replace","path":"","value":2}]`, `replace  1 2`},
 		{"null", `{"a":null}`, `[{"op":"replace","path":"/a","value":2}]`, `replace /a null 2`},
 	} {

@@ -125,7 +125,7 @@ func parseHeaders(lines []string) (map[string]string, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
-		if !ok || name == "" || strings.Trim(strings.ToLower(name), tokenChars) != "" || strings.ContainsAny(value, "\r\n\x00") {
+		if !ok || name == "" || strings.Trim(strings.ToLower(name), fieldNameChars) != "" || strings.ContainsAny(value, "\r\n\x00") {
 			return nil, usageError{fmt.Errorf("a --header is not of the form 'Name: value'")}
 		}
 		headers[http.CanonicalHeaderKey(name)] = value
@@ -133,8 +133,8 @@ func parseHeaders(lines []string) (map[string]string, error) {
 	return headers, nil
 }
 
-// tokenChars are what a field name is made of (RFC 9110 section 5.6.2), but for upper case.
-const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+// fieldNameChars are what a field name is made of (RFC 9110 section 5.6.2), but for upper case.
+const fieldNameChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
 // needs checks the number of arguments. A most of 0 is any number.
 func needs(least, most int, what string) cobra.PositionalArgs {

@@ -15,13 +15,13 @@ func (c *cli) banner(s app.Server, temporary bool) {
 	if temporary {
 		where = "data in a temporary directory"
 	}
-	fmt.Fprintf(c.out, "\n  %s %s   %s\n\n", c.out.style(bold, "Freshet"), c.version,
+	c.out.printf("\n  %s %s   %s\n\n", c.out.style(bold, "Freshet"), c.version,
 		c.out.style(yellow, "development mode: no authentication, loopback only, "+where))
 	column := len("any URL")
 	for _, t := range s.Topics {
 		column = max(column, utf8.RuneCountInString(string(t.Name)))
 	}
-	line := func(name, text string) { fmt.Fprintf(c.out, "  %s  %s\n", c.out.style(bold, pad(name, column)), text) }
+	line := func(name, text string) { c.out.printf("  %s  %s\n", c.out.style(bold, pad(name, column)), text) }
 	const stream = "curl -N -H 'Accept: text/event-stream' "
 	for _, t := range s.Topics {
 		line(string(t.Name), stream+s.URL+"/live/"+string(t.Name))
@@ -36,7 +36,7 @@ func (c *cli) banner(s app.Server, temporary bool) {
 		line("now", "curl "+s.URL+"/live/"+first)
 		line("or", "freshet sub "+first+flag)
 	}
-	fmt.Fprintln(c.out)
+	c.out.printf("\n")
 }
 
 // showChange writes a line about a change of any topic.
@@ -60,7 +60,7 @@ func (c *cli) showChange(ch app.Change) {
 		kind = c.out.style(green, kind)
 		rest = "the source works again"
 	}
-	fmt.Fprintf(c.out, "  %s  %s  %s %s\n", c.out.style(dim, ch.Time.Local().Format("15:04:05")), pad(printable(string(ch.Topic)), 12), kind, rest)
+	c.out.printf("  %s  %s  %s %s\n", c.out.style(dim, ch.Time.Local().Format("15:04:05")), pad(printable(string(ch.Topic)), 12), kind, rest)
 }
 
 func ops(n int) string {

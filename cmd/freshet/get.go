@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +50,7 @@ func (c *cli) get(ctx context.Context, topic, pointer, at string) error {
 		return err
 	}
 	if d.Stale {
-		fmt.Fprintf(c.err, "freshet: the source of %s cannot be reached; this is the last good document\n", printable(topic))
+		c.err.printf("freshet: the source of %s cannot be reached; this is the last good document\n", printable(topic))
 	}
 	if c.json {
 		return c.writeJSON(struct {

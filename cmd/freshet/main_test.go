@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TMPDIR", env.WorkDir)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "holds": holds},
 	})
 }
 
@@ -49,19 +50,37 @@ func freePort() (string, error) {
 
 // answers waits until a URL is answered with 200.
 func answers(ts *testscript.TestScript, _ bool, args []string) {
-	var last error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		res, err := http.Get(args[0]) //nolint:noctx // the loop has a deadline
-		if err == nil {
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return
-			}
-			err = fmt.Errorf("status %d", res.StatusCode)
+	within(ts, func() error {
+		res, err := http.Get(args[0])
+		if err != nil {
+			return err
 		}
-		last = err
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s answers with status %d", args[0], res.StatusCode)
+		}
+		return nil
+	})
+}
+
+// holds waits until a file holds a text.
+func holds(ts *testscript.TestScript, _ bool, args []string) {
+	within(ts, func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && !strings.Contains(string(data), args[1]) {
+			err = fmt.Errorf("%s holds no %q but %q", args[0], args[1], data)
+		}
+		return err
+	})
+}
+
+// within tries until it works, or fails the script. Other processes have no fake clock.
+func within(ts *testscript.TestScript, try func() error) {
+	err := try()
+	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); err = try() {
+		time.Sleep(10 * time.Millisecond)
 	}
-	ts.Fatalf("%s does not answer: %v", args[0], last)
+	ts.Check(err)
 }
 
 const (

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -18,16 +19,19 @@ type terminal struct {
 }
 
 func newTerminal(f *os.File) *terminal {
-	isTTY := term.IsTerminal(int(f.Fd())) //nolint:gosec // descriptors are small
+	isTTY := term.IsTerminal(int(f.Fd()))
 	return &terminal{file: f, isTTY: isTTY, color: isTTY && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 func (t *terminal) Write(p []byte) (int, error) { return t.file.Write(p) }
 
+// printf writes what is for people to see. That nobody sees it is no error.
+func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t, format, args...) }
+
 // width is how many columns a line may have. Away from a terminal it is COLUMNS or a good length to read.
 func (t *terminal) width() int {
 	if t.isTTY {
-		if w, _, err := term.GetSize(int(t.file.Fd())); err == nil && w > 0 { //nolint:gosec // descriptors are small
+		if w, _, err := term.GetSize(int(t.file.Fd())); err == nil && w > 0 {
 			return w
 		}
 	}

@@ -64,13 +64,16 @@ func (c *cli) listTopics(ctx context.Context, o client.ListOptions) error {
 			}
 			continue
 		}
+		head := ""
 		if n++; n == 1 {
-			fmt.Fprintln(table, "NAME\tKIND\tSOURCE\tSTATE\tSUBSCRIBERS\tREVISION\tSIZE\tCHANGED")
+			head = "NAME\tKIND\tSOURCE\tSTATE\tSUBSCRIBERS\tREVISION\tSIZE\tCHANGED\n"
 		}
-		fmt.Fprintln(table, strings.Join(row(t, time.Now()), "\t"))
+		if _, err := fmt.Fprintln(table, head+strings.Join(row(t, time.Now()), "\t")); err != nil {
+			return err
+		}
 	}
 	if n == 0 && !c.json {
-		fmt.Fprintln(c.err, "no topics; make one with: freshet topic create NAME --url URL")
+		c.err.printf("no topics; make one with: freshet topic create NAME --url URL\n")
 	}
 	return table.Flush()
 }

@@ -184,7 +184,7 @@ func whole(pointer string) string {
 func (v *viewer) note(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	fmt.Fprintln(v.cli.err, v.cli.err.style(dim, "freshet: "+printable(text)))
+	v.cli.err.printf("%s\n", v.cli.err.style(dim, "freshet: "+printable(text)))
 }
 
 // summary says what was received, and what whole documents would have been.
@@ -197,7 +197,7 @@ func (v *viewer) summary() {
 	if s.full > s.received {
 		text += fmt.Sprintf(" instead of %s (%s)", size(s.full), saved(s.received, s.full))
 	}
-	fmt.Fprintln(v.cli.err, lead+text)
+	v.cli.err.printf("%s%s\n", lead, text)
 }
 
 // writeDocument writes a document: for people on a terminal indented, else the bytes as they are, and

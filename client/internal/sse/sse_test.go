@@ -72,7 +72,7 @@ func TestReader(t *testing.T) {
 				"with the error": iotest.DataErrReader(strings.NewReader(tt.in)),
 			} {
 				got, id, retry, err := read(r, "")
-				if !slices.Equal(got, tt.want) || id != tt.id || retry != tt.retry || err != io.EOF {
+				if !slices.Equal(got, tt.want) || id != tt.id || retry != tt.retry || !errors.Is(err, io.EOF) {
 					t.Errorf("%s: %q, id %q, retry %v, %v; want %q, %q, %v", way, got, id, retry, err, tt.want, tt.id, tt.retry)
 				}
 			}
@@ -144,7 +144,7 @@ func TestReaderRefusesBlocksThatAreTooLong(t *testing.T) {
 		}
 	}
 	in := strings.Repeat(line+"\n", 100) // long together, each short
-	if got, _, _, err := read(strings.NewReader(in), ""); len(got) != 100 || err != io.EOF {
+	if got, _, _, err := read(strings.NewReader(in), ""); len(got) != 100 || !errors.Is(err, io.EOF) {
 		t.Errorf("%d events, %v", len(got), err)
 	}
 }
@@ -173,7 +173,7 @@ func FuzzReader(f *testing.F) {
 			io.MultiReader(bytes.NewReader(in[:cut]), bytes.NewReader(in[cut:])),
 		} {
 			got, _, _, err := read(r, "")
-			if !slices.Equal(got, want) || err != io.EOF {
+			if !slices.Equal(got, want) || !errors.Is(err, io.EOF) {
 				t.Errorf("%q gives %q, %v; want %q", in, got, err, want)
 			}
 		}
