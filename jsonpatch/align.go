@@ -1,14 +1,10 @@
 package jsonpatch
 
 // matchContent pairs elements of equal value.
-func (al *alignment) matchContent() {
+func (al *alignment) matchContent(restA, restB []int32) {
 	d := al.d
 	back := d.mark()
 	defer d.release(back)
-	restA, restB := al.rest(al.toB, al.endA), al.rest(al.toA, al.endB)
-	if len(restA) == 0 || len(restB) == 0 {
-		return
-	}
 	c := classes{of: take(&d.ints, len(restA)+len(restB)), na: len(restA)}
 	repeats := c.sort(al, restA, restB)
 	if c.n == 0 {
@@ -173,36 +169,28 @@ func (al *alignment) follow(trace []int32, e, k int, a, b, restA, restB []int32)
 // matchRest pairs what has no counterpart by its order between elements that keep theirs. Replacing
 // an element, or parts of it, takes less than removing it and adding another.
 func (al *alignment) matchRest() {
-	d := al.d
-	back := d.mark()
-	defer d.release(back)
-	restA, restB := al.rest(al.toB, al.endA), al.rest(al.toA, al.endB)
-	if len(restA) == 0 || len(restB) == 0 {
-		return
-	}
-	moved := al.moved()
+	moved := func(j int32) bool { return al.moved != nil && al.moved[j] != 0 }
 	i := al.head
 	for j := al.head; j < al.endB; j++ {
 		switch {
 		case al.toA[j] == 0:
-			for i < al.endA && al.toB[i] != 0 && moved[al.toB[i]-1] != 0 {
+			for i < al.endA && al.toB[i] != 0 && moved(al.toB[i]-1) {
 				i++
 			}
 			if i < al.endA && al.toB[i] == 0 {
 				al.pair(i, j)
 				i++
 			}
-		case moved[j] == 0:
+		case !moved(int32(j)): //nolint:gosec // bounded by maxSize
 			i = int(al.toA[j])
 		}
 	}
 }
 
-// moved marks the elements of b that must move: those outside a longest run of elements that keep
+// findMoved marks the elements of b that must move: those outside a longest run of elements that keep
 // their order (Fredman, On computing the length of longest increasing subsequences, 1975).
-func (al *alignment) moved() []int32 {
+func (al *alignment) findMoved() {
 	d := al.d
-	moved := take(&d.ints, len(al.b))
 	ordered := true
 	for j, last := al.head, int32(0); j < al.endB; j++ {
 		if i := al.toA[j]; i != 0 {
@@ -211,9 +199,9 @@ func (al *alignment) moved() []int32 {
 		}
 	}
 	if ordered {
-		return moved
+		return
 	}
-	base := len(d.ints)
+	moved := take(&d.ints, len(al.b))
 	before := take(&d.ints, len(al.b))            // 1 + the element before it in the longest run that ends with it
 	tails := take(&d.ints, al.endB-al.head+1)[:0] // 1 + the element with which a run of that length best ends
 	for j := al.head; j < al.endB; j++ {
@@ -240,6 +228,5 @@ func (al *alignment) moved() []int32 {
 	for j := tails[len(tails)-1]; j != 0; j = before[j-1] {
 		moved[j-1] = 0
 	}
-	d.ints = d.ints[:base]
-	return moved
+	al.moved = moved
 }

@@ -6,14 +6,16 @@ import "sort"
 // elements that were matched are compared.
 type alignment struct {
 	d      *Differ
-	x, y   ref
 	linked bool
-	a, b   []ref   // the elements
-	head   int     // elements equal at the start
-	endA   int     // behind these, elements are equal up to the end
-	endB   int     //
+	a, b   []ref // the elements
+	head   int   // elements equal at the start
+	endA   int   // behind these, elements are equal up to the end
+	endB   int
 	toB    []int32 // for each of a: 1 + the element of b that it became; 0 for none
 	toA    []int32
+	restA  []int32 // the elements that are not known to be equal to one of b
+	restB  []int32
+	moved  []int32 // for each of b, whether it moved; nil when none did
 }
 
 // array tells how array x became y. It reports false when y has better be sent whole.
@@ -25,12 +27,14 @@ func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 	}
 	back := d.mark()
 	defer d.release(back)
-	al := alignment{d: d, x: x, y: y, linked: linked, a: d.children(d.a, x), b: d.children(d.b, y)}
+	al := alignment{d: d, linked: linked, a: d.children(d.a, x), b: d.children(d.b, y)}
 	al.trim()
 	al.toB, al.toA = take(&d.ints, len(al.a)), take(&d.ints, len(al.b))
-	if al.head < al.endA && al.head < al.endB {
-		al.match()
+	if al.linked {
+		al.matchLinks()
 	}
+	al.restA, al.restB = al.rest(al.toB, al.endA), al.rest(al.toA, al.endB)
+	al.match()
 	return al.tell(stop)
 }
 
@@ -54,6 +58,9 @@ func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 	}
 	if i < d.a.end(x) {
 		return false, false
+	}
+	if small && len(d.out)+changed*(leastOp+len(d.path)) > stop {
+		return true, false
 	}
 	k := 0
 	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
@@ -138,15 +145,43 @@ func (al *alignment) pair(i, j int) {
 	al.toB[i], al.toA[j] = int32(j+1), int32(i+1) //nolint:gosec // bounded by maxSize
 }
 
-// match finds the pairs between head and the ends: first those that the guided reading found, then by
-// identity, then by content, then by their order between two that are certain.
+// match pairs the elements that are not known to be equal: by identity, then by content, then by their
+// order between two that are certain.
 func (al *alignment) match() {
-	if al.linked {
-		al.matchLinks()
+	restA, restB := al.restA, al.restB
+	for _, by := range []func(restA, restB []int32){al.matchIdentity, al.matchContent} {
+		if len(restA) == 0 || len(restB) == 0 {
+			break
+		}
+		by(restA, restB)
+		restA, restB = al.unmatched(restA, al.toB), al.unmatched(restB, al.toA)
 	}
-	al.matchIdentity()
-	al.matchContent()
-	al.matchRest()
+	al.findMoved()
+	if len(restA) > 0 && len(restB) > 0 {
+		al.matchRest()
+	}
+}
+
+// rest lists the elements from head to end that have no counterpart.
+func (al *alignment) rest(to []int32, end int) []int32 {
+	base := len(al.d.ints)
+	for i := al.head; i < end; i++ {
+		if to[i] == 0 {
+			al.d.ints = append(al.d.ints, int32(i)) //nolint:gosec // bounded by maxSize
+		}
+	}
+	return al.d.ints[base:len(al.d.ints):len(al.d.ints)]
+}
+
+// unmatched lists those of some elements that have no counterpart.
+func (al *alignment) unmatched(some, to []int32) []int32 {
+	base := len(al.d.ints)
+	for _, i := range some {
+		if to[i] == 0 {
+			al.d.ints = append(al.d.ints, i)
+		}
+	}
+	return al.d.ints[base:len(al.d.ints):len(al.d.ints)]
 }
 
 // matchLinks takes over equal containers. Scalars are often equal by chance.

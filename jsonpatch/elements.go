@@ -130,7 +130,9 @@ func (w *elementWalk) byPosition(p *parser, number int) {
 func (w *elementWalk) found(p *parser, at int) int {
 	w.next = at + int(p.guide[at].size)
 	w.pos = w.next
-	w.misses = min(w.misses, 3) // the table, once there, is asked at once
+	if w.look.slots == nil {
+		w.misses = 0
+	}
 	return at
 }
 

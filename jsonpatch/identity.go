@@ -34,26 +34,9 @@ func (d *Document) descend(r ref, names []string) ref {
 	return r
 }
 
-// rest lists the elements from head to end that have no counterpart.
-func (al *alignment) rest(to []int32, end int) []int32 {
-	base := len(al.d.ints)
-	for i := al.head; i < end; i++ {
-		if to[i] == 0 {
-			al.d.ints = append(al.d.ints, int32(i)) //nolint:gosec // bounded by maxSize
-		}
-	}
-	return al.d.ints[base:len(al.d.ints):len(al.d.ints)]
-}
-
 // matchIdentity pairs elements that have the same value in the member that identifies them.
-func (al *alignment) matchIdentity() {
+func (al *alignment) matchIdentity(restA, restB []int32) {
 	d := al.d
-	back := d.mark()
-	defer d.release(back)
-	restA, restB := al.rest(al.toB, al.endA), al.rest(al.toA, al.endB)
-	if len(restA) == 0 || len(restB) == 0 {
-		return
-	}
 	if key := d.key(); key != nil {
 		al.identify(restA, restB, func(doc *Document, r ref) ref { return doc.descend(r, key) })
 		return
@@ -121,8 +104,7 @@ func (al *alignment) identify(restA, restB []int32, id func(*Document, ref) ref)
 	if 2*found < min(len(restA), len(restB)) {
 		return false
 	}
-	pairs := d.ints
-	base, paired := len(pairs), 0
+	paired := 0
 	taken := take(&d.ints, len(restA)+len(restB))
 	for q, j := range restB {
 		at := id(d.b, al.b[j])
@@ -143,7 +125,6 @@ func (al *alignment) identify(restA, restB []int32, id func(*Document, ref) ref)
 			break
 		}
 	}
-	d.ints = d.ints[:base]
 	for q, j := range restB {
 		if r := taken[len(restA)+q]; r != 0 {
 			al.pair(int(restA[r-1]), int(j))

@@ -56,13 +56,23 @@ func spread(hash uint16, klen uint32) uint32 { return uint32(hash)*0x9e3779b1>>8
 
 // distinct marks the members of an object that a later member of the same name replaces.
 func (p *parser) distinct(self, off int) {
-	end := len(p.tape)
-	count := 0
-	for c := self + 1; c < end; c += int(p.tape[c].size) {
+	// Most often the hashes alone, or some bits of them, are distinct.
+	const most = 64
+	var seen [16]uint64
+	end, count, again := len(p.tape), 0, false
+	for c := self + 1; c < end && count <= most; c += int(p.tape[c].size) {
+		h := p.tape[c].hash
+		bit := uint64(1) << (h & 63)
+		again = again || seen[h>>6&15]&bit != 0
+		seen[h>>6&15] |= bit
 		count++
 	}
-	if count < 2 {
+	if count <= most && !again {
 		return
+	}
+	count = 0
+	for c := self + 1; c < end; c += int(p.tape[c].size) {
+		count++
 	}
 	base := len(p.slots)
 	var t table

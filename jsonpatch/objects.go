@@ -6,34 +6,46 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 	if !linked {
 		return d.strangers(x, y, stop)
 	}
+	back := len(d.ints)
 	next, end := x.at+1, d.a.end(x)
 	ordered, seen := true, 0
+	least := len(d.out) // of the output, when all that changed is told
 	tape := d.b.tape
 	for j, endB := y.at+1, d.b.end(y); j < endB; j += int(tape[j].size) {
 		n := &tape[j]
-		i := int(n.pair) - 1
-		if n.flag&flagSame != 0 {
-			ordered = ordered && i == next
-			next = i + int(n.size)
-			seen++
-			continue
-		}
-		old := none
-		if i >= 0 {
+		if i := int(n.pair) - 1; i >= 0 {
 			ordered = ordered && i == next
 			next = i + int(d.a.tape[i].size)
 			seen++
-			old = d.a.in(x, i)
 		}
-		if !d.member(old, d.b.in(y, j), i >= 0, nameOf(d.b.text, n, y.off), stop) {
-			return false
+		if n.flag&flagSame == 0 {
+			d.ints = append(d.ints, int32(j)) //nolint:gosec // bounded by maxSize
+			least += leastOp + len(d.path) + int(n.klen)
+			if n.kind < kindArray {
+				least += int(n.len)
+			}
 		}
 	}
-	if ordered && next == end {
-		return true
+	ok := least <= stop
+	for _, j := range d.ints[back:] {
+		if !ok {
+			break
+		}
+		n, old := &tape[j], none
+		if n.pair != 0 {
+			old = d.a.in(x, int(n.pair-1))
+		}
+		ok = d.member(old, d.b.in(y, int(j)), n.pair != 0, nameOf(d.b.text, n, y.off), stop)
+	}
+	d.ints = d.ints[:back]
+	if !ok || ordered && next == end {
+		return ok
 	}
 	return d.removeMembers(x, y, seen, stop)
 }
+
+// leastOp is less than an operation with a value takes, without path and value.
+const leastOp = len(opAdd) + len(opValue) + len("}")
 
 // strangers does the same for two objects of which nothing is known.
 func (d *Differ) strangers(x, y ref, stop int) bool {

@@ -167,7 +167,7 @@ func (p *parser) object(i int, pl place, like ref) int {
 	if like.at >= 0 && p.tape[like.at].kind == kindObject {
 		next, end = like.at+1, like.at+int(p.tape[like.at].size)
 	}
-	ordered, before := true, none
+	ordered, before, misses := true, none, 0
 	for {
 		var m place
 		var twin ref
@@ -181,7 +181,10 @@ func (p *parser) object(i int, pl place, like ref) int {
 			twin = ref{found, like.off + int(p.tape[found].rel)}
 			next = found + int(p.tape[found].size)
 		} else {
-			ordered, twin = false, before
+			if ordered, twin = false, before; misses > 2 {
+				next = end // there is no order here
+			}
+			misses++
 		}
 		i += int(m.klen) + 3
 		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize

@@ -5,12 +5,8 @@ package jsonpatch
 func (al *alignment) tell(stop int) bool {
 	d := al.d
 	start, ops := len(d.out), d.ops
-	moved := al.moved()
-	moves := false
-	for j := al.head; j < al.endB && !moves; j++ {
-		moves = moved[j] != 0
-	}
-	ok := al.removals(stop) && (!moves || al.moves(moved, stop)) && al.insertions(stop) && al.changes(stop)
+	moves := al.moved != nil
+	ok := al.removals(stop) && (!moves || al.moves(stop)) && al.insertions(stop) && al.changes(stop)
 	if !moves || len(al.a) != len(al.b) || d.retold >= 2 {
 		return ok
 	}
@@ -34,8 +30,8 @@ func (al *alignment) tell(stop int) bool {
 
 func (al *alignment) removals(stop int) bool {
 	d := al.d
-	for i := al.endA - 1; i >= al.head; i-- {
-		if al.toB[i] == 0 {
+	for r := len(al.restA) - 1; r >= 0; r-- {
+		if i := int(al.restA[r]); al.toB[i] == 0 {
 			parent := d.enterIndex(i)
 			d.remove()
 			d.leave(parent)
@@ -50,12 +46,13 @@ func (al *alignment) removals(stop int) bool {
 func (al *alignment) insertions(stop int) bool {
 	d := al.d
 	length := len(al.a)
-	for i := al.head; i < al.endA; i++ {
+	for _, i := range al.restA {
 		if al.toB[i] == 0 {
 			length--
 		}
 	}
-	for j := al.head; j < al.endB; j++ {
+	for _, r := range al.restB {
+		j := int(r)
 		if al.toA[j] != 0 {
 			continue
 		}
@@ -77,7 +74,8 @@ func (al *alignment) insertions(stop int) bool {
 
 func (al *alignment) changes(stop int) bool {
 	d := al.d
-	for j := al.head; j < al.endB; j++ {
+	for _, r := range al.restB {
+		j := int(r)
 		i := int(al.toA[j]) - 1
 		if i < 0 || al.equal(i, j) {
 			continue
@@ -111,7 +109,7 @@ func (al *alignment) byIndex(stop int) bool {
 // moves writes one move for each element that is marked. Those that stay divide the array into gaps;
 // in a gap come first the elements that were moved there, in their new order, then those still to be
 // moved, in their old one. Two trees count them, so that each index is found in O(log n).
-func (al *alignment) moves(moved []int32, stop int) bool {
+func (al *alignment) moves(stop int) bool {
 	d := al.d
 	back := d.mark()
 	defer d.release(back)
@@ -124,7 +122,7 @@ func (al *alignment) moves(moved []int32, stop int) bool {
 		if j := al.toB[i]; j != 0 {
 			rank[i-al.head] = int32(kept) //nolint:gosec // bounded by maxSize
 			staying[kept+1] = staying[kept]
-			if moved[j-1] != 0 {
+			if al.moved[j-1] != 0 {
 				pending.add(kept, 1)
 			} else {
 				staying[kept+1]++
@@ -139,7 +137,7 @@ func (al *alignment) moves(moved []int32, stop int) bool {
 			continue
 		}
 		r := int(rank[i-al.head])
-		if moved[j] == 0 {
+		if al.moved[j] == 0 {
 			gap, last = gap+1, r
 			t++
 			continue

@@ -153,12 +153,12 @@ func shorten(dst, src []byte) []byte {
 	n := len(src)
 	s := src[:n+padding]
 	if cap(dst) < n+2*padding {
-		dst = make([]byte, 0, n+2*padding)
+		dst = make([]byte, 0, n+n/8+2*padding)
 	}
 	dst = dst[:n+2*padding] // never longer than src, and words are written whole
 	i, j := 0, 0
 	for i < n {
-		switch c := s[i]; c {
+		switch s[i] {
 		case ' ', '\n', '\r', '\t':
 			i = skipSpace(s, i)
 			if j > 0 && i < n && scalar(dst[j-1]) && scalar(s[i]) {
@@ -167,10 +167,16 @@ func shorten(dst, src []byte) []byte {
 			}
 		case '"':
 			i, j = shortenString(dst, j, s, i)
-		default:
-			dst[j] = c
-			i++
-			j++
+		default: // copy up to the next white space or string
+			dst[j] = s[i]
+			x := load(s, i+1)
+			binary.LittleEndian.PutUint64(dst[j+1:], x)
+			k := 8
+			if m := (x - ones*('"'+1)) &^ x & highs; m != 0 {
+				k = bits.TrailingZeros64(m) >> 3
+			}
+			k = min(k+1, n-i)
+			i, j = i+k, j+k
 		}
 	}
 	return pad(dst[:j])
@@ -187,10 +193,16 @@ func scalar(c byte) bool {
 
 func skipSpace(s []byte, i int) int {
 	for i++; ; i++ {
-		for load(s, i) == ones*' ' {
-			i += 8
+		if c := s[i]; c > ' ' {
+			return i // most often one space
 		}
-		if c := s[i]; c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+		x := load(s, i) ^ ones*' '
+		for x == 0 {
+			i += 8
+			x = load(s, i) ^ ones*' '
+		}
+		i += bits.TrailingZeros64(x) >> 3
+		if c := s[i]; c != '\n' && c != '\r' && c != '\t' {
 			return i
 		}
 	}
