@@ -1,6 +1,7 @@
 package freshet
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -145,8 +146,8 @@ func (b *Bytes) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] != '"' {
 		return b.UnmarshalText(data)
 	}
-	s, err := strconv.Unquote(string(data))
-	if err != nil {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("%s is not a size", data)
 	}
 	return b.UnmarshalText([]byte(s))

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/cors"
 
+	"freshet"
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
 	"freshet/internal/flow/transport/sse"
@@ -49,7 +50,11 @@ func Handler(c Config) http.Handler {
 		}
 		surface.ServeHTTP(w, r)
 	})
-	h = http.NewCrossOriginProtection().Handler(h)
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(e.handle(func(http.ResponseWriter, *http.Request) error {
+		return fmt.Errorf("%w: pages of other origins may read where cors.origins names them, and never write", freshet.ErrNotAllowed)
+	}))
+	h = guard.Handler(h)
 	if len(c.CORSOrigins) > 0 {
 		h = allowOrigins(c.CORSOrigins).Handler(h)
 	}

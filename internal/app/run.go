@@ -55,6 +55,9 @@ type Server struct {
 // Run serves until ctx ends, then lets streams end on a whole event and stops. ready is called once the
 // server answers; it may be nil.
 func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Server)) (err error) {
+	if err := c.Check(); err != nil {
+		return err
+	}
 	c = c.withDefaults()
 	if err := c.mayListen(log); err != nil {
 		return err
