@@ -284,6 +284,17 @@ func TestFollowAsks(t *testing.T) {
 	}
 }
 
+// Such an id cannot be sent back: the topic is followed afresh rather than never again.
+func TestFollowForgetsAnIDThatNoHeaderCarries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answers: []answer{stream("event: snapshot\ndata: 1\nid: a\x01\n\n"), stream(snapshot1)}}
+		got, err := follow(t.Context(), newClient(t, f), "rates", client.FollowOptions{}, 2)
+		if ids := f.lastIDs(); err != nil || len(got) != 2 || !slices.Equal(ids, []string{"", ""}) {
+			t.Errorf("%d updates, %v, asked after %q", len(got), err, ids)
+		}
+	})
+}
+
 func TestFollowRefusesEventsThatAreTooLong(t *testing.T) {
 	f := &fake{answers: []answer{stream("data: " + strings.Repeat("x", 5000) + "\n\n")}}
 	c, err := client.New("http://freshet.test", client.Config{HTTPClient: &http.Client{Transport: f}, MaxBytes: 4096})
