@@ -7,7 +7,7 @@ import (
 
 const (
 	watchEvery   = time.Second
-	illFor       = 2 // watches in a row before the server is started anew
+	illFor       = 2                // watches in a row before the server is started anew
 	restartEvery = 10 * time.Second // at most; each restart breaks what is under way
 )
 
