@@ -159,7 +159,6 @@ func (f *follower) connect(ctx context.Context, yield func(Update) bool) error {
 		return err
 	}
 	body := &pulse{r: res.Body, watch: watch, silence: silence}
-	watch.Stop()
 	var stream io.Reader = body
 	compressed := res.Header.Get("Content-Encoding") == "gzip"
 	if compressed {

@@ -226,6 +226,7 @@ func TestFollowGoesOnWhileHeartbeatsCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answers: []answer{func(req *http.Request) (*http.Response, error) {
 			r, w := io.Pipe()
+			context.AfterFunc(req.Context(), func() { _ = w.CloseWithError(context.Cause(req.Context())) })
 			go func() {
 				_, _ = io.WriteString(w, snapshot1)
 				for range 100 {
