@@ -26,7 +26,7 @@ func (e *Engine) watch(ctx context.Context) {
 		free, need, ok := e.room()
 		if low := ok && free < need; low != full {
 			full = low
-			e.log.Warn("disk space of the journal", "low", low, "free", free, "needed", need)
+			e.log.WarnContext(ctx, "disk space of the journal", "low", low, "free", free, "needed", need)
 		}
 		why := e.ill()
 		if why == "" {
@@ -36,10 +36,10 @@ func (e *Engine) watch(ctx context.Context) {
 		if ill++; ill < illFor || full || time.Since(restarted) < restartEvery {
 			continue
 		}
-		e.log.Warn("engine is not healthy, starting it anew", "reason", why)
+		e.log.WarnContext(ctx, "engine is not healthy, starting it anew", "reason", why)
 		restarted, ill = time.Now(), 0
 		if err := e.restart(); err != nil {
-			e.log.Error("engine did not start", "err", err)
+			e.log.ErrorContext(ctx, "engine did not start", "err", err)
 		}
 	}
 }

@@ -161,7 +161,7 @@ func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expe
 
 func (j *Journal) storeEntry(ctx context.Context, msg *nats.Msg, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
 	for deadline := time.Now().Add(j.patience); ; {
-		try, cancel := context.WithTimeout(ctx, attempt)
+		try, cancel := context.WithTimeout(ctx, j.attempt)
 		seq, err := j.publish(try, msg, expect)
 		cancel()
 		refused := errors.Is(err, errWrongLast)

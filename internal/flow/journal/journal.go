@@ -91,6 +91,7 @@ type Journal struct {
 	prefix   string
 	replicas int
 	patience time.Duration
+	attempt  time.Duration // how long one answer may take
 	inline   int           // largest body of one message
 	largest  int64         // body that a shard has room for
 	pages    chan struct{} // a token for each page of history under way, which bounds memory
@@ -137,6 +138,7 @@ func Open(ctx context.Context, nc *nats.Conn, c Config, log *slog.Logger) (*Jour
 		log:      cmp.Or(log, slog.New(slog.DiscardHandler)),
 		tails:    map[freshet.TopicID]tail{},
 	}
+	j.attempt = min(2*time.Second, j.patience/5)
 	if j.inline < headerRoom {
 		return nil, fmt.Errorf("the NATS server's max_payload of %d bytes is too small", nc.MaxPayload())
 	}
@@ -212,7 +214,7 @@ func (j *Journal) streams(shardBytes int64) []jetstream.StreamConfig {
 // cluster without a leader drops requests: they are made again.
 func (j *Journal) ensure(ctx context.Context, want jetstream.StreamConfig) (changed bool, err error) {
 	for {
-		try, cancel := context.WithTimeout(ctx, 3*attempt)
+		try, cancel := context.WithTimeout(ctx, 3*j.attempt)
 		changed, err = j.tryEnsure(try, want)
 		cancel()
 		lost := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)

@@ -148,16 +148,29 @@ type reader struct {
 // read yields all that the store has after last; it is false when the caller is done, or was told
 // of an error.
 func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool) bool {
-	fail := func(err error) bool {
-		yield(freshet.Event{}, fmt.Errorf("read %s after %d: %w", r.id, r.last, err))
-		return false
+	for {
+		done, err := r.pages(ctx, yield)
+		if err == nil && !done && !r.sure {
+			err = r.check(ctx)
+		}
+		if err != nil {
+			yield(freshet.Event{}, fmt.Errorf("read %s after %d: %w", r.id, r.last, err))
+			return false
+		}
+		if done || r.sure {
+			return !done
+		}
+		wait(ctx) // it grew just now, or this replica lags behind
 	}
+}
+
+// pages yields what comes after last, page by page; done: the caller is.
+func (r *reader) pages(ctx context.Context, yield func(freshet.Event, error) bool) (done bool, err error) {
 	for more := true; more; {
 		var page []message
-		var err error
 		page, more, err = r.j.page(ctx, r.at.stream, query{Next: r.at.entry(), Seq: r.last + 1})
 		if err != nil {
-			return fail(err)
+			return false, err
 		}
 		for _, msg := range page {
 			e, err := r.j.entry(ctx, r.at, msg)
@@ -165,20 +178,15 @@ func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool
 				err = r.why(ctx, msg.seq)
 			}
 			if err != nil {
-				return fail(err)
+				return false, err
 			}
 			r.last, r.sure = e.Sequence, true
 			if !yield(e.Event, nil) {
-				return false
+				return true, nil
 			}
 		}
 	}
-	if !r.sure {
-		if err := r.check(ctx); err != nil {
-			return fail(err)
-		}
-	}
-	return true
+	return false, nil
 }
 
 // why says what it means that the entry at seq does not follow the one read last.
@@ -199,7 +207,7 @@ func (r *reader) why(ctx context.Context, seq uint64) error {
 func (r *reader) check(ctx context.Context) error {
 	end, _, err := r.j.last(ctx, r.at)
 	if err == nil && end > r.last {
-		return nil // it grew just now, or this replica lags: the next read shows how it goes on
+		return nil // the next read shows how it goes on
 	}
 	if errors.Is(err, errNone) { // it ended at the keyframe, or never began
 		var m meta

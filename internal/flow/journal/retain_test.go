@@ -155,13 +155,6 @@ func TestTrimNeedsAKeyframe(t *testing.T) {
 	}
 }
 
-// stream is a way to the store behind the journal's back.
-func stream(t *testing.T, e *engine.Engine, name string) jetstream.Stream {
-	t.Helper()
-	js := must(jetstream.New(e.Conn()))(t)
-	return must(js.Stream(t.Context(), name))(t)
-}
-
 // streamOf finds the stream that holds a sequence of a topic.
 func streamOf(t *testing.T, e *engine.Engine, id freshet.TopicID) jetstream.Stream {
 	t.Helper()

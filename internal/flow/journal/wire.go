@@ -18,7 +18,6 @@ import (
 // others are here as well.
 
 const (
-	attempt   = 2 * time.Second // for one answer
 	pause     = 20 * time.Millisecond
 	pageSize  = 256
 	pageBytes = 4 << 20
@@ -64,7 +63,7 @@ func (e *apiError) sentinel() error {
 func (j *Journal) retry(ctx context.Context, fn func(context.Context) error) error {
 	deadline := time.Now().Add(j.patience)
 	for {
-		try, cancel := context.WithTimeout(ctx, attempt)
+		try, cancel := context.WithTimeout(ctx, j.attempt)
 		err := fn(try)
 		cancel()
 		switch {
