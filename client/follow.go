@@ -11,7 +11,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"freshet"
 	"freshet/client/internal/sse"
@@ -157,7 +159,6 @@ func (f *follower) connect(ctx context.Context, yield func(Update) bool) error {
 		return err
 	}
 	body := &pulse{r: res.Body, watch: watch, silence: silence}
-	watch.Stop()
 	var stream io.Reader = body
 	compressed := res.Header.Get("Content-Encoding") == "gzip"
 	if compressed {
@@ -190,6 +191,9 @@ func cause(ctx context.Context, err error) error {
 }
 
 func (f *follower) request(ctx context.Context) (*http.Request, error) {
+	if strings.ContainsFunc(f.state.id, unicode.IsControl) {
+		f.state.id = "" // no header can carry it, so that it would fail for ever
+	}
 	query := url.Values{}
 	if f.options.From != "" && f.state.id == "" {
 		query.Set("from", f.options.From)

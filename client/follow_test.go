@@ -226,6 +226,7 @@ func TestFollowGoesOnWhileHeartbeatsCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answers: []answer{func(req *http.Request) (*http.Response, error) {
 			r, w := io.Pipe()
+			context.AfterFunc(req.Context(), func() { _ = w.CloseWithError(context.Cause(req.Context())) })
 			go func() {
 				_, _ = io.WriteString(w, snapshot1)
 				for range 100 {
@@ -282,6 +283,17 @@ func TestFollowAsks(t *testing.T) {
 			t.Errorf("%s: GET %s, Accept %s; want %s, %s", tt.topic, r.URL, r.Header.Get("Accept"), tt.url, tt.accept)
 		}
 	}
+}
+
+// Such an id cannot be sent back: the topic is followed afresh rather than never again.
+func TestFollowForgetsAnIDThatNoHeaderCarries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answers: []answer{stream("event: snapshot\ndata: 1\nid: a\x01\n\n"), stream(snapshot1)}}
+		got, err := follow(t.Context(), newClient(t, f), "rates", client.FollowOptions{}, 2)
+		if ids := f.lastIDs(); err != nil || len(got) != 2 || !slices.Equal(ids, []string{"", ""}) {
+			t.Errorf("%d updates, %v, asked after %q", len(got), err, ids)
+		}
+	})
 }
 
 func TestFollowRefusesEventsThatAreTooLong(t *testing.T) {

@@ -49,10 +49,15 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 	n := int(g.len)
 	// The byte behind a number decides whether it ends there.
 	if to := p.run(o, i); i+n < to || i+n == to && g.kind >= kindString {
+		pair := uint32(gi + 1) //nolint:gosec // bounded by maxSize
+		if g.size == 1 {
+			p.tape = append(p.tape, node{pl.rel, g.len, 1, pair, pl.klen, pl.hash, g.kind, flagSame})
+			return i + n
+		}
 		at := len(p.tape)
 		p.tape = append(p.tape, p.guide[gi:gi+int(g.size)]...)
 		t := &p.tape[at]
-		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, uint32(gi+1), flagSame //nolint:gosec // bounded by maxSize
+		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, pair, flagSame
 		return i + n
 	}
 	at, end := len(p.tape), -1
@@ -227,7 +232,14 @@ func (p *parser) seek(w *memberWalk, i int, m place) int {
 // namedAs says whether the member that starts at i has the name of a member of the guide.
 func (p *parser) namedAs(i int, m place, at, o int) bool {
 	g := &p.guide[at]
-	return g.hash == m.hash && g.klen == m.klen && bytes.Equal(p.s[i+1:i+1+int(m.klen)], nameOf(p.old, g, o))
+	if g.hash != m.hash || g.klen != m.klen {
+		return false
+	}
+	v, k := o+int(g.rel)-2, int(m.klen)
+	if k <= 8 {
+		return (load(p.s, i+1)^load(p.old, v-k))<<(64-8*k) == 0
+	}
+	return bytes.Equal(p.s[i+1:i+1+k], p.old[v-k:v])
 }
 
 // met marks a slot of a table of members whose member was met.
@@ -243,7 +255,7 @@ func (p *parser) members(w *memberWalk) (t table) {
 		}
 	}
 	w.twice = w.twice || w.skipped // those before next were met, but which of them?
-	t, p.slots = newTable(p.slots, count)
+	t, p.slots = newTable(p.slots, 2*count)
 	for c := w.gi + 1; c < w.end; {
 		g := &p.guide[c]
 		k := spread(g.hash, g.klen) & t.mask

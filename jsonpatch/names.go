@@ -24,11 +24,8 @@ func hashBytes(s []byte, i, n int) uint64 {
 	return mix(h, load(s, i)<<(64-8*n)) // n = 0 shifts everything out
 }
 
-// hashName hashes a member's name.
-func hashName(s []byte, i, n int) uint16 {
-	h := hashBytes(s, i, n)
-	return uint16(h ^ h>>32) //nolint:gosec // the low bits are meant
-}
+// nameHash shortens the hash of a member's name to what a node has room for.
+func nameHash(h uint64) uint16 { return uint16(h ^ h>>32) } //nolint:gosec // the low bits are meant
 
 // A table finds nodes by a hash. Its slots hold 1 + index of a node; 0 is free.
 // Tables on top of each other in one slice are used like a stack.

@@ -1,5 +1,7 @@
 package jsonpatch
 
+import "math/bits"
+
 // A parser makes a tape out of a canonical text. It knows only right and wrong; check knows why.
 // Its methods return the index behind what they read, or -1.
 type parser struct {
@@ -223,11 +225,19 @@ func (p *parser) name(i int) (place, bool) {
 	if p.s[i] != '"' {
 		return place{}, false
 	}
+	x := load(p.s, i+1)
+	if m := special(x); m != 0 { // at most 7 bytes long, as most names are
+		k := bits.TrailingZeros64(m) >> 3
+		if end := i + 1 + k; p.s[end] == '"' && p.s[end+1] == ':' {
+			return place{klen: uint32(k), hash: nameHash(mix(seed^uint64(k), x<<(64-8*k)))}, true //nolint:gosec // k is small
+		}
+	}
 	end := stringEnd(p.s, i+1)
 	if end < 0 || p.s[end+1] != ':' {
 		return place{}, false
 	}
-	return place{klen: uint32(end - i - 1), hash: hashName(p.s, i+1, end-i-1)}, true //nolint:gosec // bounded by maxSize
+	n := end - i - 1
+	return place{klen: uint32(n), hash: nameHash(hashBytes(p.s, i+1, n))}, true //nolint:gosec // bounded by maxSize
 }
 
 // skipTo looks for the name at i among the next few members of the like object, for records that

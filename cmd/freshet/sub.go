@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -124,8 +125,8 @@ func (c *cli) follow(ctx context.Context, cl *client.Client, topic string, f sub
 	}
 	connected := false
 	o.OnRetry = func(err error, wait time.Duration) error {
-		if !connected && unreachable(err) {
-			return err
+		if _, noAnswer := errors.AsType[*url.Error](err); noAnswer && !connected {
+			return err // a wrong address, most likely; a server that was there comes back
 		}
 		v.note(fmt.Sprintf("%s: %s; trying again in %.1f s", topic, err, wait.Seconds()))
 		return nil

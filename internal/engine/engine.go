@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,6 @@ const (
 	maxPayload = 8 << 20   // of one message; above it the server warns. The journal splits what is larger
 	maxPending = 512 << 20 // what one connection may have under way before the server cuts it off
 	startTime  = 30 * time.Second
-	minBudget  = 16 << 20
 )
 
 // Config says where the store is and what it may cost.
@@ -44,8 +44,8 @@ type Config struct {
 	// Sync is SyncAlways, also when empty, or an interval such as "1s" whose writes a power cut may
 	// lose. A crash of the process alone loses nothing with either.
 	Sync string
-	// MaxBytes is the disk budget of the store, at least 16 MiB. By default it is 75 % of what is
-	// free or already used by the store when it is opened.
+	// MaxBytes is the disk budget, which the engine tells the journal (Budget). By default it is
+	// 75 % of what is free or already used by the store when it is opened.
 	MaxBytes freshet.Bytes
 	// Log gets the server's warnings and errors, and its notices at debug level. Nil discards.
 	Log *slog.Logger
@@ -89,9 +89,11 @@ func Open(c Config) (*Engine, error) {
 		SyncAlways:         always,
 		SyncInterval:       interval,
 		JetStreamMaxMemory: 1 << 20, // every stream of ours is in files
-		JetStreamMaxStore:  e.budget,
-		MaxPayload:         maxPayload,
-		MaxPending:         maxPending,
+		// The streams have their bounds. One on all of them would count what they might take, and
+		// refuse every change of theirs once it has become smaller than that.
+		JetStreamMaxStore: math.MaxInt64,
+		MaxPayload:        maxPayload,
+		MaxPending:        maxPending,
 	}
 	if err := e.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -129,13 +131,13 @@ func parseSync(s string) (always bool, interval time.Duration, err error) {
 // budget does not shrink from start to start.
 func budget(c Config) int64 {
 	if c.MaxBytes > 0 {
-		return max(int64(c.MaxBytes), minBudget)
+		return int64(c.MaxBytes)
 	}
 	free, _, ok := diskSpace(c.Dir)
 	if !ok {
 		return 1 << 40
 	}
-	return max((free+used(c.Dir))/4*3, minBudget)
+	return max((free+used(c.Dir))/4*3, 1)
 }
 
 // used sums the sizes of the files below dir.
@@ -200,8 +202,8 @@ func (e *Engine) Healthy(ctx context.Context) error {
 	if !e.nc.IsConnected() {
 		return fmt.Errorf("engine: not connected: %w", freshet.ErrUnavailable)
 	}
-	if h := e.current().Healthz(nil); h.Error != "" {
-		return fmt.Errorf("engine: %s: %w", h.Error, freshet.ErrUnavailable)
+	if why := e.ill(); why != "" {
+		return fmt.Errorf("engine: %s: %w", why, freshet.ErrUnavailable)
 	}
 	if free, need, ok := e.room(); ok && free < need {
 		return fmt.Errorf("engine: only %d bytes are free on the disk of %s: %w", free, e.dir, freshet.ErrUnavailable)
@@ -239,6 +241,15 @@ func (e *Engine) Close() error {
 		return fmt.Errorf("unlock %s: %w", e.dir, err)
 	}
 	return nil
+}
+
+// ill is what is wrong with the server, or empty. Its readiness for connections is left out: the
+// server measures that with a millisecond of patience, too little for a busy machine.
+func (e *Engine) ill() string {
+	if h := e.current().Healthz(nil); h.StatusCode == http.StatusServiceUnavailable {
+		return cmp.Or(h.Error, h.Status)
+	}
+	return ""
 }
 
 // room is how much space is free, and how much the store needs to work.

@@ -7,6 +7,7 @@ import (
 
 const (
 	watchEvery   = time.Second
+	illFor       = 2                // watches in a row before the server is started anew
 	restartEvery = 10 * time.Second // at most; each restart breaks what is under way
 )
 
@@ -15,7 +16,7 @@ func (e *Engine) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var restarted time.Time
-	full := false
+	full, ill := false, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -27,12 +28,16 @@ func (e *Engine) watch(ctx context.Context) {
 			full = low
 			e.log.Warn("disk space of the journal", "low", low, "free", free, "needed", need)
 		}
-		health := e.current().Healthz(nil)
-		if health.Error == "" || full || time.Since(restarted) < restartEvery {
+		why := e.ill()
+		if why == "" {
+			ill = 0
 			continue
 		}
-		e.log.Warn("engine is not healthy, starting it anew", "reason", health.Error)
-		restarted = time.Now()
+		if ill++; ill < illFor || full || time.Since(restarted) < restartEvery {
+			continue
+		}
+		e.log.Warn("engine is not healthy, starting it anew", "reason", why)
+		restarted, ill = time.Now(), 0
 		if err := e.restart(); err != nil {
 			e.log.Error("engine did not start", "err", err)
 		}

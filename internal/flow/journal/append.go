@@ -30,8 +30,8 @@ func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.P
 }
 
 func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
-	if len(ev.Data) > freshet.MaxPayload {
-		return freshet.Position{}, fmt.Errorf("%d bytes: %w", len(ev.Data), freshet.ErrTooLarge)
+	if int64(len(ev.Data)) > j.largest {
+		return freshet.Position{}, fmt.Errorf("%d bytes, at most %d fit: %w", len(ev.Data), j.largest, freshet.ErrTooLarge)
 	}
 	at, err := j.appendOnce(ctx, id, head, ev)
 	if errors.Is(err, errWrongLast) {
@@ -139,6 +139,9 @@ func (j *Journal) forget(id freshet.TopicID) {
 // sequence, or errWrongLast. settle finds out what became of an attempt without an answer: the
 // sequence, ErrFenced if another's message is there, or errNone if none is, yet.
 func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
+	if got, err := parseMeta(m.String()); err != nil || got.tag != m.tag {
+		return 0, fmt.Errorf("type %q or tag %q cannot be stored", m.kind, m.tag)
+	}
 	msg := nats.NewMsg(at.entry())
 	msg.Data = body
 	if len(body) > j.inline {
@@ -162,7 +165,7 @@ func (j *Journal) storeEntry(ctx context.Context, msg *nats.Msg, expect uint64, 
 		seq, err := j.publish(try, msg, expect)
 		cancel()
 		refused := errors.Is(err, errWrongLast)
-		if err == nil || !refused && !passing(err) {
+		if err == nil || !refused && !passing(err) && ctx.Err() == nil {
 			return seq, err
 		}
 		// An attempt without an answer may have been stored, and this one been refused for it.
@@ -202,7 +205,7 @@ func (j *Journal) storeParts(ctx context.Context, at place, nonce string, body [
 	return n, nil
 }
 
-// body is what an entry, or a keyframe, holds. errNone: its parts are gone.
+// body is what an entry, or a keyframe, holds; errParts when parts of it are gone.
 func (j *Journal) body(ctx context.Context, at place, msg message, m meta) ([]byte, error) {
 	if m.parts == 0 {
 		if len(msg.data) == 0 {
@@ -223,12 +226,12 @@ func (j *Journal) body(ctx context.Context, at place, msg message, m meta) ([]by
 		}
 	}
 	if uint64(len(body)) != m.size {
-		return nil, fmt.Errorf("%d of %d bytes are left of entry %d: %w", len(body), m.size, msg.seq, errNone)
+		return nil, fmt.Errorf("%d of %d bytes are left of message %d of %s: %w", len(body), m.size, msg.seq, msg.subject, errParts)
 	}
 	return body, nil
 }
 
-// entry makes an entry of the message; errNone: its parts are gone.
+// entry makes an entry of the message; errParts when parts of it are gone.
 func (j *Journal) entry(ctx context.Context, at place, msg message) (Entry, error) {
 	m, err := msg.meta()
 	if err != nil {

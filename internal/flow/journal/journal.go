@@ -59,6 +59,8 @@ const (
 	// hardCap bounds the entries of one topic when nobody trims it: more than any topic may ask for.
 	hardCap = 1 << 20
 
+	minShard = 16 << 20 // bytes; less would not hold a history worth the name
+
 	version = "1" // of the layout
 )
 
@@ -69,8 +71,10 @@ type Config struct {
 	Prefix string
 	// Replicas of each stream, 1 by default; 3 in a cluster.
 	Replicas int
-	// MaxBytes bounds the entries of all topics together; beyond it the oldest of a shard go, a
-	// sixteenth of it at a time. Keyframes and records are outside of it. Zero is no bound.
+	// MaxBytes is the disk budget (engine.Budget). Beyond it the oldest entries go, whatever their
+	// topics are allowed, rather than new ones be refused; each shard of the topics has a sixteenth.
+	// Two fifths of it are for entries, since their files take up to 2.2 times as much while old
+	// ones are removed all over them; the rest is for that, keyframes and records. Zero is no bound.
 	MaxBytes int64
 	// Settle makes the creation of streams durable where writes alone do not (engine.SyncDirs).
 	// It is called after streams were made or changed. Nil does nothing.
@@ -87,7 +91,8 @@ type Journal struct {
 	prefix   string
 	replicas int
 	patience time.Duration
-	inline   int
+	inline   int           // largest body of one message
+	largest  int64         // body that a shard has room for
 	pages    chan struct{} // a token for each page of history under way, which bounds memory
 	log      *slog.Logger
 
@@ -135,8 +140,16 @@ func Open(ctx context.Context, nc *nats.Conn, c Config, log *slog.Logger) (*Jour
 	if j.inline < headerRoom {
 		return nil, fmt.Errorf("the NATS server's max_payload of %d bytes is too small", nc.MaxPayload())
 	}
+	shardBytes := int64(-1)
+	j.largest = freshet.MaxPayload
+	if c.MaxBytes > 0 {
+		shardBytes = max(c.MaxBytes/5*2/shards, minShard)
+		j.largest = min(j.largest, shardBytes/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.patience)
+	defer cancel()
 	changed := false
-	for _, s := range j.streams(c.MaxBytes) {
+	for _, s := range j.streams(shardBytes) {
 		made, err := j.ensure(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("open the journal: stream %s: %w", s.Name, err)
@@ -163,7 +176,7 @@ func atLeast(v string, major, minor int) bool {
 }
 
 // streams is the layout.
-func (j *Journal) streams(maxBytes int64) []jetstream.StreamConfig {
+func (j *Journal) streams(shardBytes int64) []jetstream.StreamConfig {
 	base := jetstream.StreamConfig{
 		Replicas: j.replicas, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
 		AllowDirect: true, AllowMsgTTL: true, MaxBytes: -1, MaxConsumers: -1,
@@ -177,9 +190,7 @@ func (j *Journal) streams(maxBytes int64) []jetstream.StreamConfig {
 		s.Subjects = []string{j.subject("f", shard, ">")}
 		s.MaxMsgsPerSubject = hardCap
 		s.RePublish = &jetstream.RePublish{Source: j.subject("f", shard, "*", "e"), Destination: j.subject("l", shard, "{{wildcard(1)}}")}
-		if maxBytes > 0 {
-			s.MaxBytes = max(maxBytes/shards, 1<<20)
-		}
+		s.MaxBytes = shardBytes
 		all = append(all, s)
 	}
 	for n := range snapshots {
@@ -199,29 +210,24 @@ func (j *Journal) streams(maxBytes int64) []jetstream.StreamConfig {
 
 // ensure makes the stream, or changes it where it differs, and says whether it did either.
 func (j *Journal) ensure(ctx context.Context, want jetstream.StreamConfig) (changed bool, err error) {
-	err = j.retry(ctx, func(ctx context.Context) error {
-		s, err := j.js.Stream(ctx, want.Name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			// A stream whose description was lost is found again here with all that it held.
-			_, err = j.js.CreateStream(ctx, want)
-			changed = err == nil
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		have := s.CachedInfo().Config
-		if v := have.Metadata["freshet-layout"]; v != version {
-			return fmt.Errorf("has layout %q; this version of Freshet knows only %q", v, version)
-		}
-		if have.Replicas == want.Replicas && have.MaxBytes == want.MaxBytes && have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
-			return nil
-		}
-		_, err = j.js.UpdateStream(ctx, want)
-		changed = err == nil
-		return err
-	})
-	return changed, err
+	s, err := j.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		// A stream whose description was lost is found again here with all that it held.
+		_, err = j.js.CreateStream(ctx, want)
+		return err == nil, err
+	}
+	if err != nil {
+		return false, err
+	}
+	have := s.CachedInfo().Config
+	if v := have.Metadata["freshet-layout"]; v != version {
+		return false, fmt.Errorf("has layout %q; this version of Freshet knows only %q", v, version)
+	}
+	if have.Replicas == want.Replicas && have.MaxBytes == want.MaxBytes && have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
+		return false, nil
+	}
+	_, err = j.js.UpdateStream(ctx, want)
+	return err == nil, err
 }
 
 func (j *Journal) name(rest string) string {

@@ -27,7 +27,7 @@ func (j *Journal) Keyframe(ctx context.Context, id freshet.TopicID) (freshet.Eve
 			return freshet.Event{}, fmt.Errorf("keyframe of %s: %w", id, err)
 		}
 		body, err := j.body(ctx, at, msg, m)
-		if errors.Is(err, errNone) {
+		if errors.Is(err, errParts) {
 			// Its parts are gone: a newer one took its place meanwhile, or they were damaged.
 			if seq, _, err2 := j.last(ctx, at); err2 != nil || seq != msg.seq {
 				continue

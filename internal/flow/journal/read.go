@@ -29,6 +29,8 @@ func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, 
 		last, err = j.entry(ctx, at, msg)
 	}
 	switch {
+	case errors.Is(err, errParts):
+		return freshet.Event{}, fmt.Errorf("head of %s: %w: %w", id, err, ErrBroken)
 	case err != nil:
 		return freshet.Event{}, fmt.Errorf("head of %s: %w", id, err)
 	case last.Sequence < key.Sequence:
@@ -39,11 +41,24 @@ func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, 
 
 // Oldest is the first entry that is kept; the zero Entry when the log is empty.
 func (j *Journal) Oldest(ctx context.Context, id freshet.TopicID) (Entry, error) {
-	e, err := j.from(ctx, id, 1)
-	if errors.Is(err, errNone) {
-		return Entry{}, nil
+	at := j.feed(id)
+	for sequence := uint64(1); ; {
+		msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: sequence})
+		if errors.Is(err, errNone) {
+			return Entry{}, nil
+		}
+		var e Entry
+		if err == nil {
+			e, err = j.entry(ctx, at, msg)
+		}
+		if err == nil {
+			return e, nil
+		}
+		if !errors.Is(err, errParts) {
+			return Entry{}, fmt.Errorf("oldest entry of %s: %w", id, err)
+		}
+		sequence = msg.seq + 1 // retention has taken the beginning of this one
 	}
-	return e, err
 }
 
 // Lookup is the entry with exactly this sequence. freshet.ErrGone: it is not, or no longer, in the
@@ -59,7 +74,7 @@ func (j *Journal) Lookup(ctx context.Context, id freshet.TopicID, sequence uint6
 	} else if err == nil {
 		err = errNone
 	}
-	if errors.Is(err, errNone) {
+	if errors.Is(err, errNone) || errors.Is(err, errParts) {
 		err = freshet.ErrGone
 	}
 	return Entry{}, fmt.Errorf("entry %d of %s: %w", sequence, id, err)
@@ -69,7 +84,7 @@ func (j *Journal) Lookup(ctx context.Context, id freshet.TopicID, sequence uint6
 // its sequences, as those of one source do. freshet.ErrGone: the log has none that old, or is empty.
 func (j *Journal) LookupTime(ctx context.Context, id freshet.TopicID, t time.Time) (Entry, error) {
 	e, err := j.lookupTime(ctx, j.feed(id), t)
-	if errors.Is(err, errNone) {
+	if errors.Is(err, errNone) || errors.Is(err, errParts) {
 		err = freshet.ErrGone
 	}
 	if err != nil {
@@ -102,16 +117,6 @@ func (j *Journal) lookupTime(ctx context.Context, at place, t time.Time) (Entry,
 	if err == nil && msg.seq != sequence {
 		err = errNone
 	}
-	if err != nil {
-		return Entry{}, err
-	}
-	return j.entry(ctx, at, msg)
-}
-
-// from is the first entry at a sequence or later, or errNone.
-func (j *Journal) from(ctx context.Context, id freshet.TopicID, sequence uint64) (Entry, error) {
-	at := j.feed(id)
-	msg, err := j.direct(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
 	if err != nil {
 		return Entry{}, err
 	}
@@ -156,7 +161,7 @@ func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool
 		}
 		for _, msg := range page {
 			e, err := r.j.entry(ctx, r.at, msg)
-			if err == nil && e.Prev != r.last || errors.Is(err, errNone) {
+			if err == nil && e.Prev != r.last || errors.Is(err, errParts) {
 				err = r.why(ctx, msg.seq)
 			}
 			if err != nil {
@@ -178,14 +183,14 @@ func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool
 
 // why says what it means that the entry at seq does not follow the one read last.
 func (r *reader) why(ctx context.Context, seq uint64) error {
-	first, err := r.j.from(ctx, r.id, 1)
+	first, err := r.j.Oldest(ctx, r.id)
 	switch {
-	case err != nil && !errors.Is(err, errNone):
+	case err != nil:
 		return err
-	case err != nil || first.Sequence >= seq:
-		return freshet.ErrGone // retention has come by
-	case !r.sure:
-		return freshet.ErrGone // last is no entry of this history
+	case !r.sure: // last is no entry of this history
+		return freshet.ErrGone
+	case first.Sequence == 0 || first.Sequence >= seq: // retention has come by
+		return freshet.ErrGone
 	}
 	return fmt.Errorf("entry %d does not follow: %w", seq, ErrBroken)
 }

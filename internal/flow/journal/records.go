@@ -48,18 +48,20 @@ type Change struct {
 // Records is the bucket of that name, [a-z]+. It exists as soon as it holds something.
 func (j *Journal) Records(bucket string) *Records { return &Records{j, bucket} }
 
-// keyEncoding makes any key a subject token.
-var keyEncoding = base32.HexEncoding.WithPadding(base32.NoPadding) //nolint:gochecknoglobals // a constant
+// keyMark and keyEncoding make any key a subject token, the empty one too.
+const keyMark = "x"
+
+var keyEncoding = base32.HexEncoding.WithPadding(base32.NoPadding) //nolint:gochecknoglobals // as good as a constant
 
 func (r *Records) subject(key string) string {
-	return r.j.subject("r", r.bucket, strings.ToLower(keyEncoding.EncodeToString([]byte(key))))
+	return r.j.subject("r", r.bucket, keyMark+strings.ToLower(keyEncoding.EncodeToString([]byte(key))))
 }
 
 func (r *Records) stream() string { return r.j.name("REC") }
 
 // key is the reverse of subject; false: the record is of another bucket.
 func (r *Records) key(subject string) (string, bool) {
-	token, ok := strings.CutPrefix(subject, r.j.subject("r", r.bucket, ""))
+	token, ok := strings.CutPrefix(subject, r.j.subject("r", r.bucket, keyMark))
 	if !ok {
 		return "", false
 	}

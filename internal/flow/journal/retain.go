@@ -57,10 +57,9 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 	if err != nil {
 		return err // without a keyframe nothing may go
 	}
-	// Entries up to the keyframe may go: the first to keep is at the latest the one after it.
 	first, err := search(t.oldest.seq, min(t.stored, key.prev+1), func(seq uint64) (uint64, bool, error) {
 		o, err := j.origin(ctx, at, seq)
-		return o.seq, err == nil && within(o), err
+		return o.seq, o.seq > key.prev || o.seq >= t.stored || within(o), err
 	})
 	if err != nil {
 		return err
@@ -140,7 +139,7 @@ func (j *Journal) Delete(ctx context.Context, id freshet.TopicID) error {
 // Topics lists the ids that have a log or a keyframe, in order.
 func (j *Journal) Topics(ctx context.Context) ([]freshet.TopicID, error) {
 	var ids []freshet.TopicID
-	for _, s := range j.streams(0) {
+	for _, s := range j.streams(-1) {
 		if len(s.Subjects) != 1 || strings.HasPrefix(s.Subjects[0], j.subject("r", "")) {
 			continue
 		}

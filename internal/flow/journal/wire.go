@@ -30,6 +30,7 @@ const (
 
 var (
 	errNone      = errors.New("no such message")
+	errParts     = errors.New("the message is incomplete")
 	errWrongLast = errors.New("another message came before")
 	errRetry     = errors.New("no answer") // may or may not have been done
 )
@@ -52,7 +53,7 @@ func (e *apiError) sentinel() error {
 		return errNone
 	case e.ErrCode == codeWrongLast, e.ErrCode == codeWrongLastOther:
 		return errWrongLast
-	case e.Code == 503 || e.Code == 500: // no space, no leader, shutting down
+	case e.Code >= 500: // no space, no leader, shutting down
 		return fmt.Errorf("%w: %w", e, freshet.ErrUnavailable)
 	}
 	return e
@@ -66,11 +67,13 @@ func (j *Journal) retry(ctx context.Context, fn func(context.Context) error) err
 		try, cancel := context.WithTimeout(ctx, attempt)
 		err := fn(try)
 		cancel()
-		if err == nil || !passing(err) {
-			return err
-		}
-		if ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
 			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+		case !passing(err):
+			return err
 		}
 		if j.nc.IsClosed() || time.Now().After(deadline) {
 			return fmt.Errorf("%w: %w", err, freshet.ErrUnavailable)
@@ -86,17 +89,16 @@ func wait(ctx context.Context) {
 	}
 }
 
-// passing says that an error is about the way to the store, not an answer of it.
+// passing says that an error is about the way to the store, not an answer of it. A connection may
+// break with any error of the system, hence the answers are listed.
 func passing(err error) bool {
-	for _, known := range []error{
-		errRetry, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
-		nats.ErrReconnectBufExceeded, nats.ErrConnectionReconnecting, nats.ErrConnectionClosed, nats.ErrStaleConnection,
-	} {
-		if errors.Is(err, known) {
-			return true
+	for _, answer := range []error{errNone, errWrongLast, ErrBroken, freshet.ErrUnavailable, nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrInvalidMsg} {
+		if errors.Is(err, answer) {
+			return false
 		}
 	}
-	return false
+	_, refused := errors.AsType[*apiError](err)
+	return !refused
 }
 
 // publish stores a message if the last one of its subject is expect, and returns its sequence.
@@ -138,11 +140,10 @@ func (j *Journal) api(ctx context.Context, call string, request any, result inte
 		if err != nil {
 			return fmt.Errorf("%s: %w", call, err)
 		}
-		err = json.Unmarshal(answer.Data, result)
-		if err == nil {
-			err = result.err()
+		if err := json.Unmarshal(answer.Data, result); err != nil {
+			return fmt.Errorf("%s: %w", call, &apiError{Description: err.Error()})
 		}
-		if err != nil {
+		if err := result.err(); err != nil {
 			return fmt.Errorf("%s: %w", call, err)
 		}
 		return nil

@@ -1,0 +1,335 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"freshet"
+	"freshet/internal/engine"
+	"freshet/internal/flow/journal"
+)
+
+// history is what a topic should hold.
+type history struct {
+	id     freshet.TopicID
+	events []freshet.Event
+	kept   int // index of the first that is
+	key    int // index of the keyframe, or -1
+}
+
+func (h *history) head() freshet.Position {
+	if len(h.events) == 0 {
+		return freshet.Position{}
+	}
+	return h.events[len(h.events)-1].Position
+}
+
+// trim is what Trim should do, the slow way.
+func (h *history) trim(maxAge time.Duration, maxEvents int, maxBytes int64) {
+	within := func(from int) bool {
+		sum := int64(0)
+		for _, e := range h.events[from:] {
+			sum += int64(len(e.Data))
+		}
+		return (maxEvents == 0 || len(h.events)-from <= maxEvents) && (maxBytes == 0 || sum <= maxBytes) &&
+			(maxAge == 0 || time.Since(h.events[from].Time) <= maxAge)
+	}
+	for h.kept <= h.key && h.kept < len(h.events)-1 && !within(h.kept) {
+		h.kept++
+	}
+}
+
+func (h *history) check(t *testing.T, j *journal.Journal) {
+	t.Helper()
+	if len(h.events) == 0 {
+		return
+	}
+	oldest := must(j.Oldest(t.Context(), h.id))(t)
+	if !same(oldest.Event, h.events[h.kept]) {
+		t.Errorf("oldest of %s is %v; want %v", h.id, oldest.Position, h.events[h.kept].Position)
+	}
+	if got, err := collect(j.Read(t.Context(), h.id, oldest.Prev)); err != nil || !slices.EqualFunc(got, h.events[h.kept:], same) {
+		t.Errorf("%d entries, %v; want %d", len(got), err, len(h.events)-h.kept)
+	}
+	if h.kept > 0 {
+		if _, err := collect(j.Read(t.Context(), h.id, 0)); !errors.Is(err, freshet.ErrGone) {
+			t.Errorf("read from the start after retention: %v", err)
+		}
+	}
+	if h.kept > 1 {
+		if _, err := collect(j.Read(t.Context(), h.id, h.events[h.kept-2].Sequence)); !errors.Is(err, freshet.ErrGone) {
+			t.Errorf("read after what is gone: %v", err)
+		}
+	}
+	if k := h.key; k >= 0 {
+		rest, err := collect(j.Read(t.Context(), h.id, h.events[k].Sequence))
+		if err != nil || !slices.EqualFunc(rest, h.events[k+1:], same) {
+			t.Errorf("%d entries after the keyframe, %v; want %d", len(rest), err, len(h.events)-k-1)
+		}
+	}
+}
+
+// TestTrim plays random appends, keyframes and trims of topics that share shards, against a model.
+func TestTrim(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := must(engine.Open(engine.Config{Dir: dir, Sync: "1m"}))(t)
+	defer func() { _ = e.Close() }()
+	j := on(t, e, journal.Config{})
+	topics := make([]history, 24)
+	for i := range topics {
+		topics[i] = history{id: journal.ID(freshet.TopicName(fmt.Sprint("t", i))), key: -1}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	start := time.Now().Add(-time.Hour)
+	for step := range 1200 {
+		h := &topics[rng.IntN(len(topics))]
+		switch n := rng.IntN(20); {
+		case n < 16:
+			ev := patch(len(h.events)+1, strings.Repeat("x", rng.IntN(50)))
+			ev.Time = start.Add(time.Duration(step) * time.Second / 2) // the last about ten minutes ago
+			ev.Position = must(j.Append(t.Context(), h.id, h.head(), ev))(t)
+			h.events = append(h.events, ev)
+		case n < 18 && len(h.events) > 0:
+			h.key += rng.IntN(len(h.events) - h.key)
+			h.key = max(h.key, 0)
+			if err := j.PutKeyframe(t.Context(), h.id, h.events[h.key]); err != nil {
+				t.Fatal(err)
+			}
+		case n == 18:
+			j = on(t, e, journal.Config{}) // remembers nothing
+		default:
+			var age time.Duration
+			var events int
+			var bytes int64
+			switch rng.IntN(3) {
+			case 0:
+				age = time.Hour - time.Duration(rng.IntN(step+1))*time.Second/2 + 100*time.Millisecond
+			case 1:
+				events = 1 + rng.IntN(100)
+			case 2:
+				bytes = 1 + rng.Int64N(2000)
+			}
+			if err := j.Trim(t.Context(), h.id, age, events, bytes); err != nil {
+				t.Fatal(err)
+			}
+			h.trim(age, events, bytes)
+			h.check(t, j)
+		}
+		if t.Failed() {
+			t.Fatalf("at step %d", step)
+		}
+	}
+	for i := range topics {
+		topics[i].check(t, j)
+	}
+}
+
+func TestTrimNeedsAKeyframe(t *testing.T) {
+	j, id := open(t, t.TempDir()), journal.ID("a")
+	if err := j.Trim(t.Context(), id, 1, 1, 1); err != nil {
+		t.Errorf("trim of nothing: %v", err)
+	}
+	events := fill(t, j, id, freshet.Position{}, 10)
+	if err := j.Trim(t.Context(), id, 1, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(j.Oldest(t.Context(), id))(t); got.Revision != 1 {
+		t.Errorf("oldest is %v; without a keyframe nothing may go", got.Position)
+	}
+	if err := j.PutKeyframe(t.Context(), id, events[9]); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Trim(t.Context(), id, 1, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(j.Oldest(t.Context(), id))(t); got.Revision != 10 {
+		t.Errorf("oldest is %v; the last is always kept", got.Position)
+	}
+}
+
+// stream is a way to the store behind the journal's back.
+func stream(t *testing.T, e *engine.Engine, name string) jetstream.Stream {
+	t.Helper()
+	js := must(jetstream.New(e.Conn()))(t)
+	return must(js.Stream(t.Context(), name))(t)
+}
+
+// streamOf finds the stream that holds a sequence of a topic.
+func streamOf(t *testing.T, e *engine.Engine, id freshet.TopicID) jetstream.Stream {
+	t.Helper()
+	js := must(jetstream.New(e.Conn()))(t)
+	for info := range js.ListStreams(t.Context(), jetstream.WithStreamListSubject("fr.f.*."+string(id)+".e")).Info() {
+		s := must(js.Stream(t.Context(), info.Config.Name))(t)
+		if m, err := s.GetLastMsgForSubject(t.Context(), "fr.f.*."+string(id)+".e"); err == nil && m != nil {
+			return s
+		}
+	}
+	t.Fatalf("no stream holds %s", id)
+	return nil
+}
+
+func TestEmptiedLogGoesOnFromTheKeyframe(t *testing.T) {
+	e := must(engine.Open(engine.Config{Dir: t.TempDir(), Sync: "1m"}))(t)
+	defer func() { _ = e.Close() }()
+	for _, fresh := range []bool{false, true} { // with what the journal remembers, and without
+		j, id := on(t, e, journal.Config{}), journal.ID(freshet.TopicName(fmt.Sprint(fresh)))
+		events := fill(t, j, id, freshet.Position{}, 3)
+		if err := j.PutKeyframe(t.Context(), id, events[2]); err != nil {
+			t.Fatal(err)
+		}
+		if err := streamOf(t, e, id).Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if fresh {
+			j = on(t, e, journal.Config{})
+		}
+		if h := must(j.Head(t.Context(), id))(t); !same(h, events[2]) {
+			t.Errorf("head is %v; want %v", h, events[2])
+		}
+		if o, err := j.Oldest(t.Context(), id); err != nil || o.Sequence != 0 {
+			t.Errorf("oldest is %v, %v", o, err)
+		}
+		if got, err := collect(j.Read(t.Context(), id, events[2].Sequence)); err != nil || len(got) != 0 {
+			t.Errorf("read after the keyframe: %v, %v", got, err)
+		}
+		for _, after := range []uint64{0, events[1].Sequence} {
+			if _, err := collect(j.Read(t.Context(), id, after)); !errors.Is(err, freshet.ErrGone) {
+				t.Errorf("read after %d: %v", after, err)
+			}
+		}
+		for _, head := range []freshet.Position{{}, events[1].Position} {
+			if at, err := j.Append(t.Context(), id, head, patch(9, "")); !errors.Is(err, journal.ErrFenced) {
+				t.Errorf("append after %v = %v, %v", head, at, err)
+			}
+		}
+		more := fill(t, j, id, events[2].Position, 5)
+		if got, err := collect(j.Read(t.Context(), id, events[2].Sequence)); err != nil || !slices.EqualFunc(got, more, same) {
+			t.Errorf("read %v, %v; want %v", got, err, more)
+		}
+		if err := j.Trim(t.Context(), id, 0, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDamageIsNoticed(t *testing.T) {
+	e := must(engine.Open(engine.Config{Dir: t.TempDir(), Sync: "1m"}))(t)
+	defer func() { _ = e.Close() }()
+	j := on(t, e, journal.Config{})
+	t.Run("an entry is missing", func(t *testing.T) {
+		id := journal.ID("hole")
+		events := fill(t, j, id, freshet.Position{}, 5)
+		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[2].Sequence); err != nil {
+			t.Fatal(err)
+		}
+		got, err := collect(j.Read(t.Context(), id, 0))
+		if !errors.Is(err, journal.ErrBroken) || len(got) != 2 {
+			t.Errorf("read %d, %v", len(got), err)
+		}
+		if got, err := collect(j.Tail(t.Context(), id, 0)); !errors.Is(err, journal.ErrBroken) || len(got) != 2 {
+			t.Errorf("tail %d, %v", len(got), err)
+		}
+	})
+	t.Run("the end is missing", func(t *testing.T) {
+		id := journal.ID("end")
+		events := fill(t, j, id, freshet.Position{}, 5)
+		if err := j.PutKeyframe(t.Context(), id, events[4]); err != nil {
+			t.Fatal(err)
+		}
+		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[4].Sequence); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := j.Head(t.Context(), id); !errors.Is(err, journal.ErrBroken) {
+			t.Errorf("head %v, %v", h, err)
+		}
+	})
+	t.Run("not an entry", func(t *testing.T) {
+		id := journal.ID("strange")
+		events := fill(t, j, id, freshet.Position{}, 1)
+		subject := streamOf(t, e, id).CachedInfo().Config.Subjects[0]
+		subject = strings.TrimSuffix(subject, ">") + string(id) + ".e"
+		if _, err := e.Conn().Request(subject, []byte("hello"), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := j.Head(t.Context(), id); !errors.Is(err, journal.ErrBroken) {
+			t.Errorf("head %v, %v", h, err)
+		}
+		if got, err := collect(j.Read(t.Context(), id, events[0].Sequence)); !errors.Is(err, journal.ErrBroken) {
+			t.Errorf("read %v, %v", got, err)
+		}
+	})
+}
+
+func TestLookupTime(t *testing.T) {
+	j, id := open(t, t.TempDir()), journal.ID("a")
+	if _, err := j.LookupTime(t.Context(), id, time.Now()); !errors.Is(err, freshet.ErrGone) {
+		t.Errorf("in an empty log: %v", err)
+	}
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var head freshet.Position
+	for i := range 50 {
+		fill(t, j, journal.ID(freshet.TopicName(fmt.Sprint(i))), freshet.Position{}, 2) // others in between
+		ev := patch(i+1, "")
+		ev.Time = start.Add(time.Duration(i/2) * time.Minute) // two at each minute
+		head = must(j.Append(t.Context(), id, head, ev))(t)
+	}
+	check := func(at time.Duration, want freshet.Revision) {
+		t.Helper()
+		e, err := j.LookupTime(t.Context(), id, start.Add(at))
+		if want == 0 && !errors.Is(err, freshet.ErrGone) || want != 0 && (err != nil || e.Revision != want) {
+			t.Errorf("at %v: %v, %v; want %d", at, e.Position, err, want)
+		}
+	}
+	check(-1, 0)
+	check(time.Hour, 50)
+	for i := range 25 {
+		check(time.Duration(i)*time.Minute, freshet.Revision(2*i+2))
+		check(time.Duration(i)*time.Minute+time.Second, freshet.Revision(2*i+2))
+	}
+	if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: head, Type: freshet.TypeSnapshot}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Trim(t.Context(), id, 0, 10, 0); err != nil {
+		t.Fatal(err)
+	}
+	check(19*time.Minute, 0)
+	check(20*time.Minute, 42)
+}
+
+// TestBudgetTakesTheOldest: beyond the disk budget the oldest go, bodies in parts included, and what
+// is left is still a chain.
+func TestBudgetTakesTheOldest(t *testing.T) {
+	t.Parallel()
+	e := must(engine.Open(engine.Config{Dir: t.TempDir(), Sync: "1m"}))(t)
+	defer func() { _ = e.Close() }()
+	j, id := on(t, e, journal.Config{MaxBytes: 1}), journal.ID("a")
+	var head freshet.Position
+	var events []freshet.Event
+	for i := range 7 {
+		ev := patch(i+1, strings.Repeat("x", 5<<20-i))
+		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
+		head, events = ev.Position, append(events, ev)
+	}
+	oldest := must(j.Oldest(t.Context(), id))(t)
+	if n := len(events) - int(oldest.Revision) + 1; n < 2 || n > 3 {
+		t.Errorf("%d of %d entries of 5 MiB fit into 16 MiB", n, len(events))
+	}
+	got, err := collect(j.Read(t.Context(), id, oldest.Prev))
+	if err != nil || !slices.EqualFunc(got, events[oldest.Revision-1:], same) {
+		t.Errorf("read %d, %v", len(got), err)
+	}
+	if _, err := collect(j.Read(t.Context(), id, 0)); !errors.Is(err, freshet.ErrGone) {
+		t.Errorf("read from the start: %v", err)
+	}
+	if _, err := j.Append(t.Context(), id, head, patch(99, strings.Repeat("x", 9<<20))); !errors.Is(err, freshet.ErrTooLarge) {
+		t.Errorf("append of more than fits: %v", err)
+	}
+}
