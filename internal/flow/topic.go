@@ -224,6 +224,13 @@ func (t *topic) remove() {
 	}
 }
 
+func (t *topic) trim(ctx context.Context) {
+	t.mu.Lock()
+	r := t.runner
+	t.mu.Unlock()
+	r.trim(ctx)
+}
+
 func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error) {
 	t.mu.Lock()
 	conf, active, r := t.conf, t.running != nil, t.runner

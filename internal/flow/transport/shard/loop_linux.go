@@ -58,18 +58,14 @@ type group struct {
 
 // A conn is one connection: a descriptor and a cursor.
 type conn struct {
-	fd      int32
-	serial  int32 // tells it from another that had the same descriptor number
-	greeted bool
-	full    bool // the socket took less than it was given
-	at      int  // index in group.conns
-	cursor  fanout.Cursor
-	pending []byte // the rest of what was being written; shared, so never written to
-	ending  error  // closed once pending is written
-	wrote   time.Time
-	group   *group
-	proto   *Protocol
-	reader  Reader
+	fd     int32
+	serial int32 // tells it from another that had the same descriptor number
+	full   bool  // the socket took less than it was given
+	at     int   // index in group.conns
+	ending error // closed once pending is written
+	wrote  time.Time
+	group  *group
+	reading
 }
 
 func newLoop() (*loop, error) {
@@ -92,7 +88,7 @@ func newLoop() (*loop, error) {
 }
 
 // adopt detaches the connection's descriptor from Go's poller, which would wake a goroutine for it.
-func (l *loop) adopt(nc net.Conn, head []byte, cursor fanout.Cursor, p *Protocol, r Reader) bool {
+func (l *loop) adopt(nc net.Conn, r reading) bool {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return false
@@ -105,8 +101,8 @@ func (l *loop) adopt(nc net.Conn, head []byte, cursor fanout.Cursor, p *Protocol
 	if err := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || fd < 0 {
 		return false
 	}
-	_ = tcp.Close()                                                               // closes its own descriptor only; ours keeps the connection
-	c := &conn{fd: int32(fd), cursor: cursor, pending: head, proto: p, reader: r} //nolint:gosec // descriptors are small
+	_ = tcp.Close()                       // closes its own descriptor only; ours keeps the connection
+	c := &conn{fd: int32(fd), reading: r} //nolint:gosec // descriptors are small
 	l.open.Add(1)
 	l.mu.Lock()
 	refused := l.closed

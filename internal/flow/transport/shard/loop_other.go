@@ -5,8 +5,6 @@ package shard
 import (
 	"context"
 	"net"
-
-	"freshet/internal/flow/fanout"
 )
 
 // Elsewhere connections stay with net/http, which asks their cursors for the same batches.
@@ -14,6 +12,6 @@ type loop struct{}
 
 func newLoop() (*loop, error) { return &loop{}, nil }
 
-func (*loop) adopt(net.Conn, []byte, fanout.Cursor, *Protocol, Reader) bool { return false }
+func (*loop) adopt(net.Conn, reading) bool { return false }
 
 func (*loop) close(context.Context) {}

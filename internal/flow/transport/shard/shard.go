@@ -42,6 +42,15 @@ type Reader interface {
 	Left(cause error)
 }
 
+// A reading is where a connection is with its reader.
+type reading struct {
+	cursor  fanout.Cursor
+	pending []byte // the rest of what was being written; shared, so never written to
+	greeted bool   // the reader has got its first event
+	proto   *Protocol
+	reader  Reader
+}
+
 // linger is the least time between two passes over a feed. A write costs as much as some thousand bytes
 // more in it.
 const linger = time.Millisecond
@@ -67,13 +76,14 @@ func New() (*Shards, error) {
 	return s, nil
 }
 
-// Adopt takes a connection over: head is written first, then what the cursor says. It must be live. False:
-// this kind of connection cannot be taken, and is still the caller's.
-func (s *Shards) Adopt(conn net.Conn, head []byte, cursor fanout.Cursor, p *Protocol, r Reader) bool {
+// Adopt takes a connection over: head is written first, then what the cursor says, which must be live.
+// greeted says that the reader has got its first event. False: this kind of connection cannot be taken,
+// and is still the caller's.
+func (s *Shards) Adopt(conn net.Conn, head []byte, greeted bool, cursor fanout.Cursor, p *Protocol, r Reader) bool {
 	if s == nil || len(s.loops) == 0 {
 		return false
 	}
-	return s.loops[s.next.Add(1)%uint64(len(s.loops))].adopt(conn, head, cursor, p, r)
+	return s.loops[s.next.Add(1)%uint64(len(s.loops))].adopt(conn, reading{greeted: greeted, cursor: cursor, pending: head, proto: p, reader: r})
 }
 
 // Close ends the loops, at the latest when ctx does. Feeds should have ended before, so that readers have

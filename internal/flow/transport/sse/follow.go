@@ -45,12 +45,12 @@ func (s socket) write(b []byte, within time.Duration) error {
 }
 
 // follow writes head and then what the cursor says, until ctx or the feed ends; or, to get a cursor to
-// where its feed's memory begins, until it is live: then the error is nil.
-func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, untilLive bool) error {
+// where its feed's memory begins, until it is live: then the error is nil. greeted says whether the reader
+// has got its first event.
+func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, untilLive bool) (greeted bool, err error) {
 	if err := out.write(head, p.Stalled); err != nil {
-		return err
+		return false, err
 	}
-	greeted := false
 	beat := time.NewTimer(p.Heartbeat)
 	defer beat.Stop()
 	for {
@@ -58,7 +58,7 @@ func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor,
 		batch, err := cursor.Next(ctx)
 		if err != nil {
 			_ = out.write(p.End(err), p.Stalled) // it ends one way or the other
-			return err
+			return greeted, err
 		}
 		if len(batch.Entries) > 0 {
 			var bytes []byte
@@ -68,24 +68,24 @@ func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor,
 			n, err := writeBatch(out, bytes, batch, p)
 			reader.Sent(batch, n, 1)
 			if err != nil {
-				return err
+				return greeted, err
 			}
 			beat.Reset(p.Heartbeat)
 			continue
 		}
 		if untilLive && cursor.Live() {
-			return nil
+			return greeted, nil
 		}
 		select {
 		case <-changed:
 		case <-beat.C:
 			if err := out.write(p.Beat, p.Stalled); err != nil {
-				return err
+				return greeted, err
 			}
 			beat.Reset(p.Heartbeat)
 		case <-ctx.Done():
 			_ = out.write(p.End(context.Cause(ctx)), p.Stalled)
-			return context.Cause(ctx)
+			return greeted, context.Cause(ctx)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.C
 	if compress {
 		p, head = s.gzip, []byte(gzipHeader)
 	}
-	err := follow(r.Context(), out, head, cursor, p, reader, false)
+	_, err := follow(r.Context(), out, head, cursor, p, reader, false)
 	reader.Left(err)
 	panic(http.ErrAbortHandler)
 }
@@ -149,15 +149,16 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cur
 	}
 	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
 	var err error
+	greeted := false
 	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
-		err = follow(context.Background(), socket{conn}, head, cursor, p, reader, true)
+		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, true)
 		head = nil
 	}
-	if err == nil && s.shards.Adopt(conn, head, *cursor, p, reader) {
+	if err == nil && s.shards.Adopt(conn, head, greeted, *cursor, p, reader) {
 		return
 	}
 	if err == nil {
-		err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false)
+		_, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false)
 	}
 	_ = conn.Close()
 	reader.Left(err)
