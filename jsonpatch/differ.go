@@ -3,30 +3,43 @@ package jsonpatch
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Options steers what a change is and how it is told. The zero Options computes exact patches.
 //
 // Pointers are JSON Pointers (RFC 6901) in which the token * stands for any member or element.
+//
+// Ignore, Sets, Tolerance and NumericEqual say which differences are noise. Where all differences are,
+// nothing changed. Where one is not, the patch tells all of them, so that applying it always gives the
+// new document. After noise keep comparing with the old document, or slow drift is never seen.
 type Options struct {
 	// ArrayKeys names, by the pointer of an array, the member that identifies its elements: a
 	// member's name, or a pointer inside the element. Without it one is looked for.
 	ArrayKeys map[string]string
 
-	// Changes that lie only below these pointers are no change. When there is another change the
-	// patch includes them, so that applying it always gives the new document.
-	Ignore []string
+	Ignore       []string // what is at these pointers or below; at most 64
+	Sets         []string // the order of elements in these arrays; at most 64
+	Tolerance    float64  // numbers that differ by no more than this
+	NumericEqual bool     // other spellings of the same number: 1.0 and 1.00
+
+	// Rollup is how much the operations inside a member or element may cost, in percent of
+	// replacing it; then it is replaced. 0 means 100, the smallest patch. 150 is best when
+	// patches are compressed afterwards: many small operations compress well. 10 to 1000.
+	Rollup int
 }
 
 // A Differ computes patches. It keeps memory between calls and must not be used by two goroutines at
-// once.
+// once. The zero Differ is one of the zero Options.
 type Differ struct {
-	keys    []arrayKey
-	ignore  []pattern
-	numeric bool // numbers of equal value are equal
-	rollup  int  // percent of a replace that the operations inside a container may cost
+	keys         []arrayKey
+	ignore, sets []pattern
+	tolerance    float64
+	numeric      bool // numbers of equal value are equal
+	rollup       int  // percent; 0 is 100
 
 	a, b    *Document
 	out     []byte // operations, each after a comma
@@ -50,29 +63,34 @@ type Stats struct {
 
 // NewDiffer checks the options. The error names the field and what is wrong with it.
 func NewDiffer(o Options) (*Differ, error) {
-	d := &Differ{rollup: 100}
+	d := &Differ{tolerance: o.Tolerance, numeric: o.NumericEqual, rollup: o.Rollup}
+	if !(o.Tolerance >= 0) || math.IsInf(o.Tolerance, 0) {
+		return nil, fmt.Errorf("Tolerance: %v is not a number from 0 on", o.Tolerance)
+	}
+	if o.Rollup != 0 && (o.Rollup < 10 || o.Rollup > 1000) {
+		return nil, fmt.Errorf("Rollup: %d is not from 10 to 1000", o.Rollup)
+	}
 	for _, s := range slices.Sorted(maps.Keys(o.ArrayKeys)) {
 		p, err := parsePattern(s)
 		if err != nil {
 			return nil, fmt.Errorf("ArrayKeys: %w", err)
 		}
 		key := []string{o.ArrayKeys[s]}
-		if len(key[0]) > 0 && key[0][0] == '/' {
+		if strings.HasPrefix(key[0], "/") {
 			if key, err = ParsePointer(key[0]); err != nil {
 				return nil, fmt.Errorf("ArrayKeys[%q]: %w", s, err)
 			}
-		}
-		if key[0] == "" && len(key) == 1 {
+		} else if key[0] == "" {
 			return nil, fmt.Errorf("ArrayKeys[%q]: the name of a member is required", s)
 		}
 		d.keys = append(d.keys, arrayKey{p, key})
 	}
-	for _, s := range o.Ignore {
-		p, err := parsePattern(s)
-		if err != nil {
-			return nil, fmt.Errorf("Ignore: %w", err)
-		}
-		d.ignore = append(d.ignore, p)
+	var err error
+	if d.ignore, err = parsePatterns(o.Ignore); err != nil {
+		return nil, fmt.Errorf("Ignore: %w", err)
+	}
+	if d.sets, err = parsePatterns(o.Sets); err != nil {
+		return nil, fmt.Errorf("Sets: %w", err)
 	}
 	return d, nil
 }
@@ -88,7 +106,7 @@ func Diff(from, to []byte) ([]byte, error) {
 	if err := b.Parse(to, a, Limits{Size: maxSize}); err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
-	d := Differ{rollup: 100}
+	var d Differ
 	patch, stats := d.Append(nil, a, b)
 	if stats.Ops == 0 {
 		return []byte("[]"), nil
@@ -218,7 +236,7 @@ func (d *Differ) value(x, y ref, linked bool) {
 	}
 	start, ops := len(d.out), d.ops
 	budget := d.replaceCost(y)
-	if len(d.path) > 0 {
+	if len(d.path) > 0 && d.rollup != 0 {
 		budget = budget * d.rollup / 100
 	}
 	ok := false

@@ -1,4 +1,3 @@
-// Package jsonpatch computes and applies JSON Patches (RFC 6902) on raw JSON bytes.
 package jsonpatch
 
 import (

@@ -145,6 +145,20 @@ func parsePattern(s string) (pattern, error) {
 	return p, err
 }
 
+func parsePatterns(pointers []string) (ps []pattern, err error) {
+	if len(pointers) > 64 {
+		return nil, fmt.Errorf("%d pointers, at most 64 are allowed", len(pointers))
+	}
+	for _, s := range pointers {
+		p, err := parsePattern(s)
+		if err != nil {
+			return nil, err
+		}
+		ps = append(ps, p)
+	}
+	return ps, nil
+}
+
 func (p pattern) matches(i int, name []byte) bool {
 	return string(p[i]) == "*" || bytes.Equal(p[i], name)
 }

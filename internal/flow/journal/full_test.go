@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,13 +110,22 @@ func TestTenThousandTopics(t *testing.T) {
 	dir := t.TempDir()
 	e := must(engine.Open(engine.Config{Dir: dir, Sync: "1m"}))(t)
 	j := on(t, e, journal.Config{})
-	for i := range topics {
-		id := journal.ID(freshet.TopicName(fmt.Sprint("topic", i)))
-		events := fill(t, j, id, freshet.Position{}, entries)
-		if err := j.PutKeyframe(t.Context(), id, events[entries-1]); err != nil {
-			t.Fatal(err)
-		}
+	var all sync.WaitGroup
+	for w := range 16 {
+		all.Go(func() {
+			for i := w; i < topics; i += 16 {
+				var head freshet.Position
+				id := journal.ID(freshet.TopicName(fmt.Sprint("topic", i)))
+				for rev := range entries {
+					head = must(j.Append(t.Context(), id, head, patch(rev+1, "[]")))(t)
+				}
+				if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: head, Type: freshet.TypeSnapshot, Data: []byte("{}")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	all.Wait()
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}

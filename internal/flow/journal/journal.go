@@ -208,8 +208,22 @@ func (j *Journal) streams(shardBytes int64) []jetstream.StreamConfig {
 	return append(all, s)
 }
 
-// ensure makes the stream, or changes it where it differs, and says whether it did either.
+// ensure makes the stream, or changes it where it differs, and says whether it did either. A
+// cluster without a leader drops requests: they are made again.
 func (j *Journal) ensure(ctx context.Context, want jetstream.StreamConfig) (changed bool, err error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, 3*attempt)
+		changed, err = j.tryEnsure(try, want)
+		cancel()
+		lost := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+		if !lost || ctx.Err() != nil {
+			return changed, err
+		}
+		wait(ctx)
+	}
+}
+
+func (j *Journal) tryEnsure(ctx context.Context, want jetstream.StreamConfig) (changed bool, err error) {
 	s, err := j.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// A stream whose description was lost is found again here with all that it held.

@@ -76,7 +76,11 @@ func (r *reader) follow(ctx context.Context, sub *nats.Subscription, live <-chan
 		case <-ctx.Done():
 			return false
 		case <-check.C:
-			return true
+			_, err := r.j.direct(ctx, r.at.stream, query{Next: r.at.entry(), Seq: r.last + 1})
+			if !errors.Is(err, errNone) {
+				return true
+			}
+			check.Reset(tailCheck)
 		case msg := <-live:
 			got, err := received(msg)
 			if err != nil {
