@@ -32,12 +32,15 @@ type wish struct {
 // errNotAcceptable names what can be had.
 var errNotAcceptable = fmt.Errorf("%w: a topic is read as application/json, text/event-stream or application/x-ndjson", errAccept)
 
-// negotiate finds the client's first choice among what a topic can be (RFC 9110, 12.5.1). Without an
-// Accept header, or for anything, that is the document.
+// negotiate finds the client's first choice among what a topic can be (RFC 9110, 12.5.1). Who takes
+// anything gets the document, or a stream where ?mode= asks for one.
 func negotiate(r *http.Request) (wish, error) {
 	values := r.Header.Values("Accept")
-	if len(values) == 0 {
-		return wish{mode: queryMode(r)}, nil
+	if len(values) == 0 || len(values) == 1 && values[0] == "*/*" {
+		if m := queryMode(r); m != "" { // only streams have modes
+			return wish{styleStream, m}, nil
+		}
+		return wish{}, nil
 	}
 	best, bestQ := wish{}, -1.0
 	for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
@@ -80,7 +83,7 @@ func styleOf(media, mode string) (wish, bool) {
 }
 
 // modeOf is the mode that a stream of the topic has.
-func modeOf(t freshet.Topic, asked freshet.Mode) (freshet.Mode, error) {
+func modeOf(t *freshet.Topic, asked freshet.Mode) (freshet.Mode, error) {
 	allowed := t.Modes("sse")
 	switch {
 	case len(allowed) == 0:

@@ -102,7 +102,6 @@ func (l *live) follow(w http.ResponseWriter, r *http.Request, target string) err
 	if err != nil {
 		return l.unfollowable(w, r, err)
 	}
-	defer f.Close()
 	return l.serve(w, r, f)
 }
 

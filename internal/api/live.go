@@ -30,7 +30,7 @@ const (
 type live struct {
 	edge
 	flow    *flow.Flow
-	streams sse.Config
+	streams *sse.Streams
 	adhoc   AdHoc
 }
 
@@ -41,7 +41,6 @@ func (l *live) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return l.unfollowable(w, r, err)
 	}
-	defer f.Close()
 	return l.serve(w, r, f)
 }
 
@@ -57,21 +56,27 @@ func (l *live) unfollowable(w http.ResponseWriter, r *http.Request, err error) e
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case errors.Is(err, freshet.ErrUnavailable):
-		l.abort(sse.Busy(w, l.streams))
+		l.streams.Busy(w)
 	}
 	return err
 }
 
+// serve answers in the style that the client asks for, and closes the follower once it is done with it: a
+// stream may outlive the request.
 func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	ask, err := negotiate(r)
-	if err != nil {
-		return err
-	}
-	switch ask.style {
-	case styleStream:
+	if err == nil && ask.style == styleStream && r.Method != http.MethodHead {
 		return l.stream(w, r, f, ask.mode)
-	case styleHistory:
+	}
+	defer f.Close()
+	switch {
+	case err != nil:
+		return err
+	case ask.style == styleStream:
+		sse.Headers(w.Header())
+		return nil
+	case ask.style == styleHistory:
 		return l.history(w, r, f)
 	}
 	return l.document(w, r, f)
@@ -81,36 +86,22 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) e
 func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, asked freshet.Mode) error {
 	mode, err := modeOf(f.Topic, asked)
 	if err != nil {
+		f.Close()
 		return err
 	}
-	if r.Method == http.MethodHead {
-		sse.Headers(w.Header())
-		return nil
-	}
 	if err := f.Feed.Wait(r.Context()); err != nil {
-		l.abort(sse.Busy(w, l.streams))
+		f.Close()
+		l.streams.Busy(w)
 	}
 	cursor, err := l.cursor(w, r, f, mode)
 	if err != nil {
 		l.log.WarnContext(r.Context(), "a stream cannot start now", "topic", string(f.Topic.Name), "err", err)
-		l.abort(sse.Busy(w, l.streams))
+		f.Close()
+		l.streams.Busy(w)
 	}
-	compress := r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r)
-	if compress {
-		w.Header().Set("Content-Encoding", "gzip")
-	}
-	err = sse.Serve(r.Context(), w, f.Feed, sse.Stream{Cursor: cursor, Compress: compress, Sent: f.Sent}, l.streams)
-	if errors.Is(err, fanout.ErrSlow) {
-		f.Cut()
-	}
-	l.log.DebugContext(r.Context(), "stream ended", "topic", string(f.Topic.Name), "cause", err)
-	l.abort(err)
+	l.streams.Serve(w, r, cursor, r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r), f)
 	return nil
 }
-
-// abort ends a stream's connection without the final chunk: several clients take a clean end as the end
-// of the story and do not come back.
-func (*live) abort(error) { panic(http.ErrAbortHandler) }
 
 // cursor is where the client's stream starts.
 func (l *live) cursor(w http.ResponseWriter, r *http.Request, f *flow.Follower, mode freshet.Mode) (*fanout.Cursor, error) {

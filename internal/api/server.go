@@ -28,7 +28,7 @@ type Config struct {
 	Catalog     *catalog.Catalog
 	Metrics     prometheus.Gatherer
 	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
-	Streams     sse.Config
+	Streams     *sse.Streams
 	AdHoc       AdHoc
 	CORSOrigins []string // whose pages may read; "*" is every origin; none: CORS is off
 	LocalOnly   bool     // serve only requests that name a loopback host

@@ -49,6 +49,14 @@ func serve(t *testing.T, c app.Config) string {
 	}
 }
 
+// onBothPaths runs a test of streams that loops write, and of streams that net/http does.
+func onBothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
+	t.Helper()
+	for name, portable := range map[string]bool{"loops": false, "portable": true} {
+		t.Run(name, func(t *testing.T) { test(t, portable) })
+	}
+}
+
 func pushed(name string, kind freshet.Kind) freshet.Topic {
 	return freshet.Topic{Name: freshet.TopicName(name), Kind: kind, Source: freshet.Source{Type: "http-post", AlwaysOn: true}}
 }
@@ -152,8 +160,10 @@ func (s *stream) expect(parts ...string) (id string) {
 	return strings.TrimSpace(id)
 }
 
-func TestStreamOnTheWire(t *testing.T) {
-	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
+func TestStreamOnTheWire(t *testing.T) { onBothPaths(t, streamOnTheWire) }
+
+func streamOnTheWire(t *testing.T, portable bool) {
+	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
 	post(t, url, `{ "price": 1.0, "big": 12345678901234567890, "text": "a line\nand another that is long enough" }`)
 	s := open(t, url)
 	for name, want := range map[string]string{"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Freshet-Resumed": "", "Cache-Control": "no-cache, no-store, no-transform"} {
@@ -188,10 +198,12 @@ func TestStreamOnTheWire(t *testing.T) {
 	newer.expect(": reset id-unknown\n", "event: snapshot", `"price":2`)
 }
 
-func TestStreamModes(t *testing.T) {
+func TestStreamModes(t *testing.T) { onBothPaths(t, streamModes) }
+
+func streamModes(t *testing.T, portable bool) {
 	only := pushed("only", freshet.KindSnapshot)
 	only.Subscribers = []freshet.Subscriber{{Type: "sse", AllowedModes: []freshet.Mode{freshet.ModeSnapshotOnly}}}
-	base := serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), only}})
+	base := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), only}})
 	for _, topic := range []string{"doc", "only"} {
 		post(t, base+"/live/"+topic, `{"n":1,"text":"long enough to make a patch worth while, it seems"}`)
 	}
@@ -217,8 +229,10 @@ func TestStreamModes(t *testing.T) {
 	}
 }
 
-func TestCompressedStream(t *testing.T) {
-	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
+func TestCompressedStream(t *testing.T) { onBothPaths(t, compressedStream) }
+
+func compressedStream(t *testing.T, portable bool) {
+	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
 	post(t, url, `{"n":1,"text":"`+strings.Repeat("compress me ", 100)+`"}`)
 	plain := open(t, url, "Accept-Encoding: gzip, deflate, br")
 	if plain.resp.Header.Get("Content-Encoding") != "" {
@@ -240,8 +254,10 @@ func TestCompressedStream(t *testing.T) {
 	}
 }
 
-func TestEventTopic(t *testing.T) {
-	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
+func TestEventTopic(t *testing.T) { onBothPaths(t, eventTopic) }
+
+func eventTopic(t *testing.T, portable bool) {
+	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
 	post(t, url, `{"n":1}`)
 	live := open(t, url)
 	beginning := open(t, url+"?from=beginning")
@@ -264,8 +280,10 @@ func TestEventTopic(t *testing.T) {
 }
 
 // A reader of messages that takes nothing is cut with a reason; it does not hold up the others.
-func TestSlowReaderOfMessages(t *testing.T) {
-	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
+func TestSlowReaderOfMessages(t *testing.T) { onBothPaths(t, slowReaderOfMessages) }
+
+func slowReaderOfMessages(t *testing.T, portable bool) {
+	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
 	slow, fast := open(t, url), open(t, url)
 	pad := strings.Repeat("x", 100<<10)
 	for n := range 300 { // 30 MB: more than sockets and memory hold
@@ -287,8 +305,10 @@ func TestSlowReaderOfMessages(t *testing.T) {
 	}
 }
 
-func TestDeletedTopic(t *testing.T) {
-	base := serve(t, app.Config{})
+func TestDeletedTopic(t *testing.T) { onBothPaths(t, deletedTopic) }
+
+func deletedTopic(t *testing.T, portable bool) {
+	base := serve(t, app.Config{Portable: portable})
 	if resp, body := do(t, "POST", base+"/v1/topics", `{"name":"doc","kind":"snapshot","source":{"type":"http-post","alwaysOn":true}}`, "Content-Type: application/json"); resp.StatusCode != http.StatusCreated {
 		t.Fatal(resp.Status, body)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"freshet"
@@ -44,12 +45,23 @@ func (s store) Before(ctx context.Context, id freshet.TopicID, t time.Time) (fre
 	return e.Event, err
 }
 
-func (s store) Keyframe(ctx context.Context, id freshet.TopicID, upTo uint64) (freshet.Event, error) {
-	ev, err := s.Journal.Keyframe(ctx, id)
-	if err != nil || ev.Sequence > upTo {
-		return freshet.Event{}, err
+// Read takes 0 as "from the oldest", which the journal knows by what came before it.
+func (s store) Read(ctx context.Context, id freshet.TopicID, after uint64) iter.Seq2[freshet.Event, error] {
+	if after > 0 {
+		return s.Journal.Read(ctx, id, after)
 	}
-	return ev, nil
+	return func(yield func(freshet.Event, error) bool) {
+		oldest, err := s.Journal.Oldest(ctx, id)
+		if err != nil {
+			yield(freshet.Event{}, err)
+			return
+		}
+		for ev, err := range s.Journal.Read(ctx, id, oldest.Prev) {
+			if !yield(ev, err) {
+				return
+			}
+		}
+	}
 }
 
 func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {

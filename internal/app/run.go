@@ -144,6 +144,7 @@ type system struct {
 	catalog *catalog.Catalog
 	egress  *egress.Client
 	flow    *flow.Flow
+	streams *sse.Streams
 	metrics *prometheus.Registry
 	watch   *watchers
 	sources catalog.Sources
@@ -158,6 +159,10 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 	}
 	s.egress = egress.New(egress.Config{Allow: c.Egress.Allow, Version: c.Version})
 	s.flow = flow.New(flow.Config{Journal: store{s.journal}, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
+	var err error
+	if s.streams, err = sse.New(sse.Config{Portable: c.Portable}); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	if err := s.openCatalog(ctx, c.Topics); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -226,6 +231,11 @@ func Sources() catalog.Sources {
 
 func (s *system) close() error {
 	s.unwatch()
+	if s.streams != nil { // where it was not drained
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.streams.Close(gone)
+	}
 	if s.flow != nil {
 		s.flow.Close()
 	}
@@ -244,7 +254,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	defer endRequests()
 	server := &http.Server{
 		Handler: api.Handler(api.Config{
-			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: sse.Config{},
+			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
 			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
 		}),
@@ -292,9 +302,9 @@ func (s *system) drain(server *http.Server, limit time.Duration) error {
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.WarnContext(ctx, "requests that did not end in time are cut")
-		return server.Close()
+		err = server.Close()
 	}
-	return err
+	return errors.Join(err, s.streams.Close(ctx))
 }
 
 func hostOf(addr string) string {

@@ -75,7 +75,25 @@ func New(c Config) *Flow {
 	base, stop := context.WithCancelCause(context.Background())
 	f := &Flow{Config: c, base: base, stop: stop, topics: map[freshet.TopicName]*topic{}}
 	f.stats = newMeters(c.Metrics, f)
+	f.wg.Go(f.sweep)
 	return f
+}
+
+// sweep trims the histories of topics that do not change, now and then: the others trim themselves.
+func (f *Flow) sweep() {
+	const pause = 10 * time.Minute
+	for {
+		select {
+		case <-f.base.Done():
+			return
+		case <-time.After(pause):
+		}
+		for _, t := range f.all() {
+			if f.base.Err() == nil {
+				t.trim(f.base)
+			}
+		}
+	}
 }
 
 // ErrStopping is why feeds end when the process stops.

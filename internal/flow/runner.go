@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +16,6 @@ import (
 	"freshet"
 	"freshet/internal/flow/source"
 	"freshet/jsonpatch"
-)
-
-// A keyframe is written once the patches since the last one weigh as much as the document (but not for
-// less than keyframeBytes), or after so many events; the history is trimmed to its bounds then.
-const (
-	keyframeBytes  = 64 << 10
-	keyframeEvents = 256
 )
 
 // A runner is the owner's end of one topic: it takes what the source obtains, finds what changed, and
@@ -42,7 +36,8 @@ type runner struct {
 	head     freshet.Position
 	doc      *jsonpatch.Document // the document at docAt; nil: none yet, or an event topic
 	spare    *jsonpatch.Document // memory for the next one
-	docAt    freshet.Event       // its event, without data
+	docAt    freshet.Event       // the event that led to it, without data; of an event topic the last message
+	message  []byte              // the last message of an event topic
 	fault    *freshet.Fault      // what subscribers were told and is not over
 	patch    []byte              // scratch
 	framed   freshet.Position    // where the last keyframe is
@@ -51,64 +46,6 @@ type runner struct {
 	checked  chan struct{}       // closed and replaced whenever the source has reported
 	reported bool                // the source has reported since it was started
 	success  time.Time           // when it last obtained or confirmed the document
-}
-
-// load reads the state from the journal, where it is not known.
-func (r *runner) loadLocked(ctx context.Context) error {
-	if r.loaded {
-		return nil
-	}
-	var base freshet.Event
-	var err error
-	if r.topic.Kind == freshet.KindEvent {
-		base, err = r.store.Head(ctx, r.id)
-	} else {
-		base, err = r.store.Keyframe(ctx, r.id, ^uint64(0))
-	}
-	if err != nil {
-		return fmt.Errorf("load the topic's last state: %w", err)
-	}
-	data := base.Data
-	r.head, r.docAt, r.framed, r.fault, r.doc = base.Position, base, base.Position, nil, nil
-	r.since, r.events = 0, 0
-	r.noteFaultLocked(ctx, base)
-	for ev, err := range r.store.Read(ctx, r.id, base.Sequence) {
-		if err != nil {
-			return fmt.Errorf("load the topic's last state: %w", err)
-		}
-		switch ev.Type {
-		case freshet.TypeSnapshot, freshet.TypeEvent:
-			data, r.docAt = ev.Data, ev
-		case freshet.TypePatch:
-			if data, err = jsonpatch.Apply(data, ev.Data); err != nil {
-				return fmt.Errorf("load revision %d: %w", ev.Revision, err)
-			}
-			r.docAt = ev
-		}
-		r.noteFaultLocked(ctx, ev)
-		r.head, r.since, r.events = ev.Position, r.since+len(ev.Data), r.events+1
-	}
-	if r.topic.Kind == freshet.KindSnapshot && r.docAt.Sequence > 0 {
-		if r.doc, err = jsonpatch.Parse(data, storedLimits); err != nil {
-			return fmt.Errorf("load revision %d: %w", r.docAt.Revision, err)
-		}
-	}
-	r.docAt.Data = nil
-	r.loaded = true
-	return nil
-}
-
-// storedLimits let in what a topic's limits let in at the time.
-var storedLimits = jsonpatch.Limits{Depth: 1 << 16, Size: 1 << 31, Members: 1 << 30} //nolint:gochecknoglobals // a constant
-
-func (r *runner) noteFaultLocked(ctx context.Context, ev freshet.Event) {
-	r.fault = nil
-	if ev.Type == freshet.TypeError {
-		r.fault = &freshet.Fault{}
-		if err := json.Unmarshal(ev.Data, r.fault); err != nil {
-			r.log.WarnContext(ctx, "a stored fault cannot be read", "sequence", ev.Sequence, "err", err)
-		}
-	}
 }
 
 // Payload takes one payload: what changed is in the journal when it returns nil.
@@ -245,32 +182,12 @@ func (r *runner) adoptLocked(ctx context.Context, next *jsonpatch.Document, ev f
 	}
 	r.fault = nil
 	r.docAt = ev
-	r.docAt.Data = nil
+	if r.docAt.Data = nil; r.topic.Kind == freshet.KindEvent {
+		r.message = bytes.Clone(ev.Data)
+	}
 	r.stats.published(r.topic.Name, ev)
 	r.told(Change{Time: ev.Time, Topic: r.topic.Name, Type: ev.Type, Revision: ev.Revision, Operations: ops, Bytes: len(ev.Data), DocumentBytes: size})
-	if r.since >= max(keyframeBytes, size) || r.events >= r.keyframeEvery() {
-		r.keyframeLocked(ctx)
-	}
-}
-
-func (r *runner) keyframeEvery() int { return min(keyframeEvents, max(8, r.topic.History.MaxEvents/4)) }
-
-// keyframeLocked keeps the document beside the patches and drops what is older than the history's bounds.
-func (r *runner) keyframeLocked(ctx context.Context) {
-	if r.doc != nil && r.framed != r.docAt.Position {
-		frame := r.docAt
-		frame.Type, frame.Data = freshet.TypeSnapshot, r.doc.Bytes()
-		if err := r.store.PutKeyframe(ctx, r.id, frame); err != nil {
-			r.log.WarnContext(ctx, "keyframe not written; the next one will do", "err", err)
-			return
-		}
-		r.framed = frame.Position
-	}
-	r.since, r.events = 0, 0
-	h := r.topic.History
-	if err := r.store.Trim(ctx, r.id, time.Duration(h.MaxAge), h.MaxEvents, int64(h.MaxBytes)); err != nil {
-		r.log.WarnContext(ctx, "history not trimmed; the next time will do", "err", err)
-	}
+	r.tidyLocked(ctx, 1)
 }
 
 // Unchanged takes note that the document is still current.
@@ -343,15 +260,6 @@ func (r *runner) reportLocked() {
 	r.reported = true
 	close(r.checked)
 	r.checked = make(chan struct{})
-}
-
-// stop leaves a keyframe, so that the next start is quick.
-func (r *runner) stop(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.loaded && r.events > 0 {
-		r.keyframeLocked(ctx)
-	}
 }
 
 // formatFault says in the incumbent's terms why a payload is refused.

@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -34,7 +35,7 @@ type topic struct {
 	log  *slog.Logger
 
 	mu        sync.Mutex
-	conf      freshet.Topic
+	conf      *freshet.Topic // replaced, never changed
 	source    source.Source
 	period    time.Duration // how often the source asks upstream; 0: it never does
 	runner    *runner       // knows the topic's state, whether the source runs or not
@@ -64,7 +65,7 @@ func (t *topic) configure(c freshet.Topic, src source.Source) {
 	t.stopSource()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conf, t.source, t.period = c, src, periodOf(c.Source)
+	t.conf, t.source, t.period = &c, src, periodOf(c.Source)
 	t.runner = t.newRunner(c)
 	if c.Source.AlwaysOn || t.followers > 0 {
 		t.startLocked()
@@ -223,6 +224,13 @@ func (t *topic) remove() {
 	}
 }
 
+func (t *topic) trim(ctx context.Context) {
+	t.mu.Lock()
+	r := t.runner
+	t.mu.Unlock()
+	r.trim(ctx)
+}
+
 func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error) {
 	t.mu.Lock()
 	conf, active, r := t.conf, t.running != nil, t.runner
@@ -265,19 +273,19 @@ func (t *topic) status() *freshet.Status {
 // A Follower follows a topic until it is closed.
 type Follower struct {
 	Feed  *fanout.Feed
-	Topic freshet.Topic // as configured when the follower came
+	Topic *freshet.Topic // as configured when the follower came; not to be changed
 	topic *topic
 	once  sync.Once
 }
 
-// Sent takes note of a batch that was written to the follower's socket, of so many bytes.
-func (f *Follower) Sent(b fanout.Batch, bytes int) {
+// Sent takes note of a batch that was written to the sockets of so many followers, of so many bytes in all.
+func (f *Follower) Sent(b fanout.Batch, bytes, readers int) {
 	m := f.topic.flow.stats
 	m.bytes.WithLabelValues("out", m.label(f.Topic.Name)).Add(float64(bytes))
 	doc, _ := f.Feed.Current()
 	for _, e := range b.Entries {
 		if e.Type == freshet.TypePatch && doc != nil {
-			m.saved.Add(float64(max(0, len(doc.Data)-len(e.Data))))
+			m.saved.Add(float64(readers * max(0, len(doc.Data)-len(e.Data))))
 		}
 	}
 	if len(b.Entries) == 1 && b.Entries[0].Type == freshet.TypePatch && b.Reset == "" {
@@ -285,8 +293,13 @@ func (f *Follower) Sent(b fanout.Batch, bytes int) {
 	}
 }
 
-// Cut takes note that the follower was too slow.
-func (f *Follower) Cut() { f.topic.flow.stats.slow.Inc() }
+// Left closes the follower of a stream that has ended.
+func (f *Follower) Left(cause error) {
+	if errors.Is(cause, fanout.ErrSlow) {
+		f.topic.flow.stats.slow.Inc()
+	}
+	f.Close()
+}
 
 // Close ends the following. It may be called again.
 func (f *Follower) Close() { f.once.Do(f.topic.unfollow) }

@@ -23,7 +23,7 @@ type Batch struct {
 	Reset   string // why the first entry does not follow what the reader has; empty where it does
 }
 
-// A Cursor is one follower of a feed. It is for one goroutine.
+// A Cursor is one follower of a feed. It is for one goroutine. Cursors are compared with ==.
 type Cursor struct {
 	feed  *Feed
 	mode  freshet.Mode
@@ -83,7 +83,23 @@ func (f *Feed) Reset(mode freshet.Mode, reason string) *Cursor {
 	return c
 }
 
+// Feed is what the cursor follows.
+func (c *Cursor) Feed() *Feed { return c.feed }
+
+// Live says whether the cursor needs the journal no more: Next does not block then, and need not be
+// given a context that ends.
+func (c *Cursor) Live() bool {
+	if !c.past {
+		return true
+	}
+	c.feed.mu.Lock()
+	defer c.feed.mu.Unlock()
+	c.past = c.feed.ring.find(c.pos) < 0
+	return !c.past
+}
+
 // Next is what the reader lacks now; an empty batch where that is nothing. ErrSlow, or why the feed ended.
+// Readers whose cursors are equal lack the same.
 func (c *Cursor) Next(ctx context.Context) (Batch, error) {
 	f := c.feed
 	f.mu.Lock()

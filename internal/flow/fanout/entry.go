@@ -11,8 +11,10 @@ type Form int
 
 // The forms in use.
 const (
-	FormSSE Form = iota
-	FormSSEDeflate
+	FormSSE             Form = iota // as a block of the event stream
+	FormSSEDeflate                  // the same, compressed
+	FormSSEChunk                    // the same as a chunk of an HTTP/1.1 answer
+	FormSSEDeflateChunk             // the same, compressed, as a chunk
 	forms
 )
 

@@ -54,6 +54,7 @@ type Feed struct {
 	fault   *Entry // what keeps the topic from being up to date; nil: nothing
 	offered []offer
 	ended   error
+	watches map[*func()]struct{} // called at each change
 
 	composer composer
 }
@@ -228,6 +229,24 @@ func (f *Feed) Offer(revision freshet.Revision, tag freshet.Tag, doc []byte) {
 func (f *Feed) wakeLocked() {
 	close(f.changed)
 	f.changed = make(chan struct{})
+	for fn := range f.watches {
+		(*fn)()
+	}
+}
+
+// Watch calls fn at each change until stop is called. fn must not block, nor call the feed.
+func (f *Feed) Watch(fn func()) (stop func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watches == nil {
+		f.watches = map[*func()]struct{}{}
+	}
+	f.watches[&fn] = struct{}{}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watches, &fn)
+	}
 }
 
 func (f *Feed) isLoaded() bool {

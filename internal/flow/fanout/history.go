@@ -69,7 +69,7 @@ func (c *composer) joinLocked(document func() ([]byte, error)) []*Entry {
 }
 
 // unlimited is for documents that passed a topic's limits on their way in.
-var unlimited = jsonpatch.Limits{Depth: 1 << 16, Size: 1 << 31, Members: 1 << 30} //nolint:gochecknoglobals // a constant
+var unlimited = jsonpatch.Limits{Depth: 10_000, Size: 1 << 30, Members: 1 << 30} //nolint:gochecknoglobals // a constant
 
 func applyAll(doc []byte, patches [][]byte) (_ []byte, err error) {
 	if doc == nil {

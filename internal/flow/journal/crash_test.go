@@ -128,7 +128,7 @@ func checkKilled(t *testing.T, dir string, acknowledged freshet.Position) {
 	if last.Revision < acknowledged.Revision || last.Revision > acknowledged.Revision+1 {
 		t.Errorf("last revision %d; acknowledged %d", last.Revision, acknowledged.Revision)
 	}
-	if key := must(j.Keyframe(t.Context(), id))(t); oldest.Prev != 0 && key.Revision+1 < oldest.Revision {
+	if key := must(j.Keyframe(t.Context(), id, journal.Latest))(t); oldest.Prev != 0 && key.Revision+1 < oldest.Revision {
 		t.Errorf("keyframe of %d, oldest %d", key.Revision, oldest.Revision)
 	}
 }

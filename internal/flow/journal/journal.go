@@ -7,7 +7,7 @@
 //	FR_FEED_SS  fr.f.SS.T.e      the entries of topic T of shard SS
 //	            fr.f.SS.T.p.N.I  parts of an entry too large for one message, N its nonce
 //	            fr.l.SS.T        each entry once more as it is stored, for who listens (not stored)
-//	FR_SNAP_K   fr.k.K.T.e       the keyframe of topic T; its parts as above
+//	FR_SNAP_K   fr.k.K.T.e       the keyframes of topic T; their parts as above
 //	FR_REC      fr.r.B.KEY       keyed records of bucket B
 //
 // There are no JetStream consumers: live is a plain subscription, history is Direct Get. Every
@@ -199,7 +199,7 @@ func (j *Journal) streams(shardBytes int64) []jetstream.StreamConfig {
 		s := base
 		s.Name = j.name("SNAP_" + strconv.Itoa(n))
 		s.Subjects = []string{j.subject("k", strconv.Itoa(n), ">")}
-		s.MaxMsgsPerSubject = 1
+		s.MaxMsgsPerSubject = hardCap
 		all = append(all, s)
 	}
 	s := base

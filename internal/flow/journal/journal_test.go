@@ -185,7 +185,7 @@ func TestAppendIsFenced(t *testing.T) {
 
 func TestKeyframe(t *testing.T) {
 	j, id := open(t, t.TempDir()), journal.ID("a")
-	if k := must(j.Keyframe(t.Context(), id))(t); k.Position != (freshet.Position{}) {
+	if k := must(j.Keyframe(t.Context(), id, journal.Latest))(t); k.Position != (freshet.Position{}) {
 		t.Errorf("keyframe of nothing: %v", k)
 	}
 	events := fill(t, j, id, freshet.Position{}, 5)
@@ -196,7 +196,7 @@ func TestKeyframe(t *testing.T) {
 		if err := j.PutKeyframe(t.Context(), id, k); !errors.Is(err, want) {
 			t.Errorf("put of %d: %v; want %v", i, err, want)
 		}
-		if got, err := j.Keyframe(t.Context(), id); want == nil && (err != nil || !same(got, k)) {
+		if got, err := j.Keyframe(t.Context(), id, journal.Latest); want == nil && (err != nil || !same(got, k)) {
 			t.Errorf("keyframe %v, %v; want %v", got, err, k)
 		}
 	}
@@ -219,7 +219,7 @@ func TestLargeBodies(t *testing.T) {
 		if err := j.PutKeyframe(t.Context(), id, ev); err != nil {
 			t.Fatal(err)
 		}
-		if k := must(j.Keyframe(t.Context(), id))(t); !same(k, ev) {
+		if k := must(j.Keyframe(t.Context(), id, journal.Latest))(t); !same(k, ev) {
 			t.Errorf("keyframe of %d bytes differs", size)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // has no history. ErrBroken: the log ends before the keyframe, so that its end was lost.
 func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error) {
 	// The keyframe first: the log only ever grows away from it.
-	key, err := j.Keyframe(ctx, id)
+	key, err := j.Keyframe(ctx, id, Latest)
 	if err != nil {
 		return freshet.Event{}, err
 	}

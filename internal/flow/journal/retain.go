@@ -13,8 +13,8 @@ import (
 
 // Trim removes the oldest entries until what is left is within all three bounds: Time not before
 // now less maxAge, at most maxEvents entries, at most maxBytes of bodies. A bound of 0 is none. It
-// never removes an entry after the keyframe, since that is needed to make the document, nor the
-// last one: write a keyframe before, or less goes than the bounds ask for.
+// cuts only right after a keyframe, so that each revision that is kept can be rebuilt: as many
+// entries more are kept as lie between two keyframes. The last entry is never removed.
 //
 // It reads some 20 entries of a log that it has to cut, whatever its length, and none of one that
 // this process appends to and that is within its bounds.
@@ -47,7 +47,7 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 		if err != nil {
 			return err
 		}
-		j.setOldest(id, t.head, oldest)
+		j.setOldest(id, oldest)
 		t.oldest = oldest
 	}
 	if within(t.oldest) {
@@ -64,15 +64,29 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 	if err != nil {
 		return err
 	}
-	keep, err := j.origin(ctx, at, first)
-	if err != nil || keep.seq == t.oldest.seq {
+	return j.cut(ctx, id, first)
+}
+
+// cut removes the entries before first, but not those since the last keyframe before it, and the
+// keyframes before that.
+func (j *Journal) cut(ctx context.Context, id freshet.TopicID, first uint64) error {
+	at, snap := j.feed(id), j.snap(id)
+	frame, m, err := j.frame(ctx, snap, first-1)
+	if err != nil {
+		return err
+	}
+	keep, err := j.origin(ctx, at, m.prev+1)
+	if err != nil {
+		return err
+	}
+	if err := j.dropFrames(ctx, snap, frame.seq); err != nil {
 		return err
 	}
 	// The parts of the entry to keep lie between the one before it and itself.
 	if err := j.purge(ctx, at.stream, at.all(), keep.prev+1); err != nil {
 		return err
 	}
-	j.setOldest(id, t.head, keep)
+	j.setOldest(id, keep)
 	return nil
 }
 
@@ -95,10 +109,10 @@ func (j *Journal) origin(ctx context.Context, at place, seq uint64) (origin, err
 }
 
 // setOldest remembers the first entry kept of a log whose end is remembered.
-func (j *Journal) setOldest(id freshet.TopicID, head uint64, o origin) {
+func (j *Journal) setOldest(id freshet.TopicID, o origin) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if t, ok := j.tails[id]; ok && t.head >= head {
+	if t, ok := j.tails[id]; ok && t.head >= o.seq {
 		t.oldest = o
 		j.tails[id] = t
 	}

@@ -20,8 +20,16 @@ import (
 type history struct {
 	id     freshet.TopicID
 	events []freshet.Event
-	kept   int // index of the first that is
-	key    int // index of the keyframe, or -1
+	kept   int   // index of the first that is
+	keys   []int // indices of the keyframes
+}
+
+// key is the index of the last keyframe, or -1.
+func (h *history) key() int {
+	if len(h.keys) == 0 {
+		return -1
+	}
+	return h.keys[len(h.keys)-1]
 }
 
 func (h *history) head() freshet.Position {
@@ -41,8 +49,15 @@ func (h *history) trim(maxAge time.Duration, maxEvents int, maxBytes int64) {
 		return (maxEvents == 0 || len(h.events)-from <= maxEvents) && (maxBytes == 0 || sum <= maxBytes) &&
 			(maxAge == 0 || time.Since(h.events[from].Time) <= maxAge)
 	}
-	for h.kept <= h.key && h.kept < len(h.events)-1 && !within(h.kept) {
-		h.kept++
+	first := h.kept
+	for first <= h.key() && first < len(h.events)-1 && !within(first) {
+		first++
+	}
+	for i, k := range h.keys {
+		if k < first && k+1 > h.kept && (i+1 == len(h.keys) || h.keys[i+1] >= first) {
+			h.kept, h.keys = k+1, h.keys[i:]
+			return
+		}
 	}
 }
 
@@ -68,10 +83,13 @@ func (h *history) check(t *testing.T, j *journal.Journal) {
 			t.Errorf("read after what is gone: %v", err)
 		}
 	}
-	if k := h.key; k >= 0 {
+	for _, k := range h.keys {
 		rest, err := collect(j.Read(t.Context(), h.id, h.events[k].Sequence))
 		if err != nil || !slices.EqualFunc(rest, h.events[k+1:], same) {
-			t.Errorf("%d entries after the keyframe, %v; want %d", len(rest), err, len(h.events)-k-1)
+			t.Errorf("%d entries after a keyframe, %v; want %d", len(rest), err, len(h.events)-k-1)
+		}
+		if frame, err := j.Keyframe(t.Context(), h.id, h.events[k].Sequence); err != nil || !same(frame, h.events[k]) {
+			t.Errorf("keyframe at %v: %v, %v", h.events[k].Position, frame.Position, err)
 		}
 	}
 }
@@ -85,7 +103,7 @@ func TestTrim(t *testing.T) {
 	j := on(t, e, journal.Config{})
 	topics := make([]history, 24)
 	for i := range topics {
-		topics[i] = history{id: journal.ID(freshet.TopicName(fmt.Sprint("t", i))), key: -1}
+		topics[i] = history{id: journal.ID(freshet.TopicName(fmt.Sprint("t", i)))}
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	start := time.Now().Add(-time.Hour)
@@ -98,9 +116,12 @@ func TestTrim(t *testing.T) {
 			ev.Position = must(j.Append(t.Context(), h.id, h.head(), ev))(t)
 			h.events = append(h.events, ev)
 		case n < 18 && len(h.events) > 0:
-			h.key += rng.IntN(len(h.events) - h.key)
-			h.key = max(h.key, 0)
-			if err := j.PutKeyframe(t.Context(), h.id, h.events[h.key]); err != nil {
+			key := max(h.kept-1, h.key()) // not of an entry that is gone, but for the one before the first
+			key = max(key, 0) + rng.IntN(len(h.events)-max(key, 0))
+			if key != h.key() {
+				h.keys = append(h.keys, key)
+			}
+			if err := j.PutKeyframe(t.Context(), h.id, h.events[key]); err != nil {
 				t.Fatal(err)
 			}
 		case n == 18:
@@ -144,8 +165,16 @@ func TestTrimNeedsAKeyframe(t *testing.T) {
 	if got := must(j.Oldest(t.Context(), id))(t); got.Revision != 1 {
 		t.Errorf("oldest is %v; without a keyframe nothing may go", got.Position)
 	}
-	if err := j.PutKeyframe(t.Context(), id, events[9]); err != nil {
+	for _, ev := range []freshet.Event{events[4], events[8]} {
+		if err := j.PutKeyframe(t.Context(), id, ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Trim(t.Context(), id, 0, 3, 0); err != nil {
 		t.Fatal(err)
+	}
+	if got := must(j.Oldest(t.Context(), id))(t); got.Revision != 6 {
+		t.Errorf("oldest is %v; want 6, the first after a keyframe", got.Position)
 	}
 	if err := j.Trim(t.Context(), id, 1, 1, 1); err != nil {
 		t.Fatal(err)
@@ -273,6 +302,11 @@ func TestLookupTime(t *testing.T) {
 		ev := patch(i+1, "")
 		ev.Time = start.Add(time.Duration(i/2) * time.Minute) // two at each minute
 		head = must(j.Append(t.Context(), id, head, ev))(t)
+		if i == 39 {
+			if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: head, Type: freshet.TypeSnapshot}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	check := func(at time.Duration, want freshet.Revision) {
 		t.Helper()

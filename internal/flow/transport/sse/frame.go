@@ -62,4 +62,10 @@ func deflate(plain []byte) []byte {
 	return b.Bytes()
 }
 
-func encodeDeflated(ev freshet.Event) []byte { return deflate(encode(ev)) }
+// chunk is b as a chunk of the chunked transfer coding (RFC 9112, 7.1).
+func chunk(b []byte) []byte {
+	c := strconv.AppendInt(make([]byte, 0, len(b)+16), int64(len(b)), 16)
+	c = append(c, "\r\n"...)
+	c = append(c, b...)
+	return append(c, "\r\n"...)
+}

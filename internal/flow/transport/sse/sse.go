@@ -1,84 +1,109 @@
-// Package sse sends one topic to one HTTP client as server-sent events.
+// Package sse sends topics to HTTP clients as server-sent events.
 //
 // A connection is a cursor over a feed, never a queue: a slow client is one we ask for less often.
 // Invariant: an event's id is the position that its reader holds once it is applied, so Last-Event-ID is
 // where to go on.
+//
+// Plain HTTP/1.1 connections leave net/http with the response header and are written by the loops of
+// package shard. Others (TLS, HTTP/2, systems without epoll) keep the goroutine that net/http gave them and
+// get the same bytes.
 package sse
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
 	"freshet"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/shard"
 )
 
 // A Config tunes streams. The zero value of a field takes its default.
 type Config struct {
-	Heartbeat    time.Duration // after so much silence; 5 s, as the incumbent's
-	Retry        time.Duration // the least time clients are told to wait before they reconnect; 1 s. Each gets up to twice that
-	WriteTimeout time.Duration // for how long a reader may take nothing before it is cut; 60 s
+	Heartbeat time.Duration // after so much silence; 5 s, as the incumbent's
+	Retry     time.Duration // the least time clients are told to wait before they reconnect; 1 s. Each gets up to twice that
+	Stalled   time.Duration // a reader that takes nothing for so long is cut; 60 s
+	Portable  bool          // leave every connection with net/http
 }
 
-// A Stream is one client's wish.
-type Stream struct {
-	Cursor   *fanout.Cursor
-	Compress bool // gzip; the caller has set the header
-	Sent     func(fanout.Batch, int)
+// Streams are the connections of a server. Close them.
+type Streams struct {
+	shards                         *shard.Shards // nil: none
+	plain, gzip, chunks, gzipChunk *shard.Protocol
+	retry                          time.Duration
 }
 
-// Serve sends a feed's events until the client goes, ctx ends or the feed does. It never returns: the
-// connection ends after a whole event without the final chunk (http.ErrAbortHandler), for clients
-// that take a clean end as the end of the story.
-func Serve(ctx context.Context, w http.ResponseWriter, feed *fanout.Feed, s Stream, c Config) error {
-	out := newWriter(w, s.Compress, c)
-	if err := out.start(); err != nil {
-		return err
+// New returns Streams without connections.
+func New(c Config) (*Streams, error) {
+	s := &Streams{retry: orDefault(c.Retry, time.Second)}
+	s.plain = s.protocol(c, fanout.FormSSE, asIs)
+	s.gzip = s.protocol(c, fanout.FormSSEDeflate, deflate)
+	s.chunks = s.protocol(c, fanout.FormSSEChunk, chunk)
+	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(deflate(b)) })
+	if c.Portable {
+		return s, nil
 	}
-	beat := time.NewTimer(out.heartbeat)
-	defer beat.Stop()
-	for {
-		changed := feed.Changed()
-		batch, err := s.Cursor.Next(ctx)
-		if err != nil {
-			return out.end(err)
-		}
-		if len(batch.Entries) > 0 {
-			n, err := out.send(batch)
-			if s.Sent != nil {
-				s.Sent(batch, n)
-			}
-			if err != nil {
-				return err
-			}
-			beat.Reset(out.heartbeat)
-			continue
-		}
-		select {
-		case <-changed:
-		case <-beat.C:
-			if err := out.beat(); err != nil {
-				return err
-			}
-			beat.Reset(out.heartbeat)
-		case <-ctx.Done():
-			return out.end(context.Cause(ctx))
-		}
+	var err error
+	if s.shards, err = shard.New(); err != nil {
+		return nil, fmt.Errorf("start the loops that write streams: %w", err)
+	}
+	return s, nil
+}
+
+// Close ends the streams, at the latest when ctx does. Feeds should have ended before, so that clients
+// have got their last bytes.
+func (s *Streams) Close(ctx context.Context) error {
+	if s.shards == nil {
+		return nil
+	}
+	return s.shards.Close(ctx)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+func asIs(b []byte) []byte { return b }
+
+// protocol is how streams are written whose bytes go through wrap.
+func (s *Streams) protocol(c Config, form fanout.Form, wrap func([]byte) []byte) *shard.Protocol {
+	return &shard.Protocol{
+		Form:      form,
+		Encode:    func(ev freshet.Event) []byte { return wrap(encode(ev)) },
+		Greet:     func(reset string) []byte { return wrap(preamble(s.jitter(), reset)) },
+		Beat:      wrap([]byte(heartbeat)),
+		End:       func(cause error) []byte { return wrap(s.last(cause)) },
+		Heartbeat: orDefault(c.Heartbeat, 5*time.Second),
+		Stalled:   orDefault(c.Stalled, time.Minute),
 	}
 }
 
-// Busy answers a client that cannot be served now: not with an error, which most clients take as final,
-// but with a stream that ends at once and says when to come back.
-func Busy(w http.ResponseWriter, c Config) error {
-	out := newWriter(w, false, c)
-	if err := out.start(); err != nil {
-		return err
-	}
-	return out.end(freshet.ErrUnavailable)
+// jitter spreads reconnects, so that a restart is not followed by a stampede.
+func (s *Streams) jitter() int {
+	return int((s.retry + rand.N(s.retry)).Milliseconds()) //nolint:gosec // spreads load, guards nothing
 }
+
+// last is the last a client hears: when to come back, in a block that is never finished and so is no event.
+func (s *Streams) last(cause error) []byte {
+	var b []byte
+	if errors.Is(cause, fanout.ErrSlow) {
+		b = encode(fanout.FaultEntry(tooSlow).Event)
+	}
+	return append(append(b, preamble(s.jitter(), "")...), heartbeat...)
+}
+
+// tooSlow is what a reader of messages is told before it is cut.
+var tooSlow = freshet.Fault{Code: freshet.FaultSlow, Category: "server", //nolint:gochecknoglobals // a constant
+	Message: "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them"}
 
 // Headers sets what every stream's answer carries.
 func Headers(h http.Header) {
@@ -87,117 +112,73 @@ func Headers(h http.Header) {
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 }
 
-// tooSlow is what a reader of messages is told before it is cut.
-var tooSlow = freshet.Fault{Code: freshet.FaultSlow, Category: "server", //nolint:gochecknoglobals // a constant
-	Message: "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them"}
-
-type writer struct {
-	w         http.ResponseWriter
-	rc        *http.ResponseController
-	gzip      bool
-	heartbeat time.Duration
-	retry     time.Duration
-	timeout   time.Duration
-	greeted   bool // the first event's block has told the retry time
-}
-
-func newWriter(w http.ResponseWriter, gzip bool, c Config) *writer {
-	out := &writer{
-		w: w, rc: http.NewResponseController(w), gzip: gzip,
-		heartbeat: c.Heartbeat, retry: c.Retry, timeout: c.WriteTimeout,
+// Serve sends what the cursor says until the client goes or the feed ends; then the reader has left. It
+// returns early where the connection is written elsewhere from then on. The connection ends after a whole
+// event without the final chunk, for clients that take a clean end as the end of the story; where that
+// is the caller's to do, Serve panics with http.ErrAbortHandler.
+func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader) {
+	Headers(w.Header())
+	if compress {
+		w.Header().Set("Content-Encoding", "gzip")
 	}
-	if out.heartbeat == 0 {
-		out.heartbeat = 5 * time.Second
-	}
-	if out.retry == 0 {
-		out.retry = time.Second
-	}
-	if out.timeout == 0 {
-		out.timeout = time.Minute
-	}
-	return out
-}
-
-// jitter spreads reconnects, so that a restart is not followed by a stampede.
-func (o *writer) jitter() int {
-	return int((o.retry + rand.N(o.retry)).Milliseconds()) //nolint:gosec // spreads load, guards nothing
-}
-
-func (o *writer) start() error {
-	Headers(o.w.Header())
-	o.w.WriteHeader(http.StatusOK)
-	if o.gzip {
-		return o.write([]byte(gzipHeader))
-	}
-	return o.flush()
-}
-
-// send writes a batch and says how many bytes that were, each event in one write.
-func (o *writer) send(b fanout.Batch) (sent int, err error) {
-	form, enc := fanout.FormSSE, encode
-	if o.gzip {
-		form, enc = fanout.FormSSEDeflate, encodeDeflated
-	}
-	if err := o.deadline(); err != nil {
-		return 0, err
-	}
-	for i, e := range b.Entries {
-		frame := e.Frame(form, enc)
-		if i == 0 && (!o.greeted || b.Reset != "") {
-			first := preamble(o.jitter(), b.Reset)
-			if o.gzip {
-				first = deflate(first)
-			}
-			frame = append(first, frame...)
-			o.greeted = true
-		}
-		n, err := o.w.Write(frame)
-		if sent += n; err != nil {
-			return sent, err
+	if s.shards != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
+			s.takeOver(conn, w.Header(), cursor, compress, reader)
+			return
 		}
 	}
-	return sent, o.rc.Flush()
+	w.WriteHeader(http.StatusOK)
+	out := &answer{w, http.NewResponseController(w)}
+	var head []byte
+	p := s.plain
+	if compress {
+		p, head = s.gzip, []byte(gzipHeader)
+	}
+	_, err := follow(r.Context(), out, head, cursor, p, reader, false)
+	reader.Left(err)
+	panic(http.ErrAbortHandler)
 }
 
-func (o *writer) beat() error {
-	if o.gzip {
-		return o.write(deflate([]byte(heartbeat)))
+// takeOver writes a connection that net/http has let go of.
+func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cursor, compress bool, reader shard.Reader) {
+	head := answerHead(header)
+	p := s.chunks
+	if compress {
+		p, head = s.gzipChunk, append(head, chunk([]byte(gzipHeader))...)
 	}
-	return o.write([]byte(heartbeat))
+	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
+	var err error
+	greeted := false
+	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
+		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, true)
+		head = nil
+	}
+	if err == nil && s.shards.Adopt(conn, head, greeted, *cursor, p, reader) {
+		return
+	}
+	if err == nil {
+		_, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false)
+	}
+	_ = conn.Close()
+	reader.Left(err)
 }
 
-// end is the last a client hears: when to come back, in a block that is never finished and so is no event.
-func (o *writer) end(cause error) error {
-	if errors.Is(cause, fanout.ErrSlow) {
-		if _, err := o.send(fanout.Batch{Entries: []*fanout.Entry{fanout.FaultEntry(tooSlow)}}); err != nil {
-			return err
-		}
-	}
-	last := append(preamble(o.jitter(), ""), heartbeat...)
-	if o.gzip {
-		last = deflate(last)
-	}
-	if err := o.write(last); err != nil {
-		return err
-	}
-	return cause
+// answerHead is the header of the answer as it goes over the wire (RFC 9112).
+func answerHead(h http.Header) []byte {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nTransfer-Encoding: chunked\r\n")
+	_ = h.Write(&b) // a bytes.Buffer does not fail
+	b.WriteString("\r\n")
+	return b.Bytes()
 }
 
-func (o *writer) write(b []byte) error {
-	if err := o.deadline(); err != nil {
-		return err
-	}
-	if _, err := o.w.Write(b); err != nil {
-		return err
-	}
-	return o.rc.Flush()
-}
-
-func (o *writer) deadline() error { return o.rc.SetWriteDeadline(time.Now().Add(o.timeout)) }
-
-func (o *writer) flush() error {
-	if err := o.deadline(); err != nil {
-		return err
-	}
-	return o.rc.Flush()
+// Busy answers a client that cannot be served now: not with an error, which most clients take as final,
+// but with a stream that ends at once and says when to come back.
+func (s *Streams) Busy(w http.ResponseWriter) {
+	Headers(w.Header())
+	w.WriteHeader(http.StatusOK)
+	out := &answer{w, http.NewResponseController(w)}
+	_ = out.write(s.last(freshet.ErrUnavailable), s.plain.Stalled) // a client that has gone comes back as well
+	panic(http.ErrAbortHandler)
 }

@@ -1,0 +1,441 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"freshet/internal/flow/fanout"
+)
+
+// A loop owns connections. Everything below mu is shared with those who wake it; the rest is the loop
+// goroutine's alone.
+type loop struct {
+	poll int // epoll descriptor: hang-ups, and room in sockets that were full
+	bell int // event descriptor that ends the wait for them
+	wake chan struct{}
+	open atomic.Int64 // connections
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu     sync.Mutex
+	inbox  []*conn  // adopted
+	dirty  []*group // with something new
+	events []unix.EpollEvent
+	closed bool
+
+	conns  map[int32]*conn
+	groups map[*fanout.Feed]*group
+	later  []*group // dirty, but it is too early for the next pass
+	serial int32
+	now    time.Time
+}
+
+// A group is a loop's connections that follow one feed.
+type group struct {
+	feed    *fanout.Feed
+	conns   []*conn
+	unwatch func()
+	last    time.Time // when the last pass ended
+	dirty   bool      // in loop.dirty or loop.later; guarded by loop.mu
+
+	// What a reader lacks, shared by all that are at the same place and are written alike.
+	known  bool
+	before fanout.Cursor // of such a reader
+	proto  *Protocol
+	after  fanout.Cursor // of the same, once it has batch
+	batch  fanout.Batch
+	bytes  []byte
+	err    error
+}
+
+// A conn is one connection: a descriptor and a cursor.
+type conn struct {
+	fd     int32
+	serial int32 // tells it from another that had the same descriptor number
+	full   bool  // the socket took less than it was given
+	at     int   // index in group.conns
+	ending error // closed once pending is written
+	wrote  time.Time
+	group  *group
+	reading
+}
+
+func newLoop() (*loop, error) {
+	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1})
+	}
+	if err != nil {
+		_ = unix.Close(poll)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	l := &loop{poll: poll, bell: bell, wake: make(chan struct{}, 1), stop: make(chan struct{}), conns: map[int32]*conn{}, groups: map[*fanout.Feed]*group{}}
+	l.done.Go(l.run)
+	l.done.Go(l.watch)
+	return l, nil
+}
+
+// adopt detaches the connection's descriptor from Go's poller, which would wake a goroutine for it.
+func (l *loop) adopt(nc net.Conn, r reading) bool {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	fd := -1
+	if err := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || fd < 0 {
+		return false
+	}
+	_ = tcp.Close()                       // closes its own descriptor only; ours keeps the connection
+	c := &conn{fd: int32(fd), reading: r} //nolint:gosec // descriptors are small
+	l.open.Add(1)
+	l.mu.Lock()
+	refused := l.closed
+	if !refused {
+		l.inbox = append(l.inbox, c)
+	}
+	l.mu.Unlock()
+	if refused {
+		l.drop(c, net.ErrClosed)
+		return true
+	}
+	l.signal()
+	return true
+}
+
+func (l *loop) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watch passes on what the kernel says of the loop's sockets.
+func (l *loop) watch() {
+	batch := make([]unix.EpollEvent, 256)
+	for {
+		n, err := unix.EpollWait(l.poll, batch, -1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return // closed
+		}
+		l.mu.Lock()
+		l.events = append(l.events, batch[:n]...)
+		closed := l.closed
+		l.mu.Unlock()
+		l.signal()
+		if closed {
+			return
+		}
+	}
+}
+
+func (l *loop) run() {
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	for {
+		select {
+		case <-l.wake:
+		case <-due.C:
+		case <-beat.C:
+			l.now = time.Now()
+			l.tick()
+		case <-l.stop:
+			l.closeAll()
+			return
+		}
+		l.now = time.Now()
+		l.round()
+		if wait, ok := l.untilNext(); ok {
+			due.Reset(wait)
+		}
+	}
+}
+
+// round does what there is to do now.
+func (l *loop) round() {
+	l.mu.Lock()
+	inbox, dirty, events := l.inbox, l.dirty, l.events
+	l.inbox, l.dirty, l.events = nil, nil, nil
+	l.mu.Unlock()
+	for _, c := range inbox {
+		l.admit(c)
+	}
+	for _, ev := range events {
+		if c := l.conns[ev.Fd]; c != nil && c.serial == ev.Pad { // else it was of one that is gone
+			l.happened(c, ev.Events)
+		}
+	}
+	dirty = append(l.later, dirty...)
+	l.later = nil
+	for _, g := range dirty {
+		if l.now.Sub(g.last) < linger {
+			l.later = append(l.later, g)
+			continue
+		}
+		l.pass(g)
+	}
+}
+
+func (l *loop) untilNext() (wait time.Duration, ok bool) {
+	for _, g := range l.later {
+		if w := linger - time.Since(g.last); !ok || w < wait {
+			wait, ok = max(w, 0), true
+		}
+	}
+	return wait, ok
+}
+
+// admit makes an adopted connection one of the loop's.
+func (l *loop) admit(c *conn) {
+	l.serial++
+	c.serial, c.wrote = l.serial, l.now
+	ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.serial}
+	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, int(c.fd), &ev); err != nil {
+		l.drop(c, fmt.Errorf("epoll: %w", err))
+		return
+	}
+	feed := c.cursor.Feed()
+	g := l.groups[feed]
+	if g == nil {
+		g = &group{feed: feed}
+		g.unwatch = feed.Watch(func() { l.changed(g) })
+		l.groups[feed] = g
+	}
+	c.group, c.at = g, len(g.conns)
+	g.conns = append(g.conns, c)
+	l.conns[c.fd] = c
+	g.forget()
+	l.advance(c)
+}
+
+// changed is called by the feed.
+func (l *loop) changed(g *group) {
+	l.mu.Lock()
+	first := !g.dirty
+	if first {
+		g.dirty = true
+		l.dirty = append(l.dirty, g)
+	}
+	l.mu.Unlock()
+	if first {
+		l.signal()
+	}
+}
+
+// pass gives every reader of a feed that can take it what it lacks.
+func (l *loop) pass(g *group) {
+	l.mu.Lock()
+	g.dirty = false // what comes from here on makes another pass
+	l.mu.Unlock()
+	g.forget()
+	sent, readers, total := g.batch, 0, 0
+	for i := len(g.conns) - 1; i >= 0; i-- { // backwards, as a connection that is dropped is replaced by the last
+		c := g.conns[i]
+		if c.full {
+			continue
+		}
+		n := l.advance(c)
+		if n > 0 {
+			sent, readers, total = g.batch, readers+1, total+n
+		}
+	}
+	if readers > 0 && len(g.conns) > 0 {
+		g.conns[0].reader.Sent(sent, total, readers)
+	}
+	g.forget()
+	g.last = time.Now()
+}
+
+// forget lets go of what readers at one place lacked: by now they may lack more.
+func (g *group) forget() { g.known, g.batch, g.bytes = false, fanout.Batch{}, nil }
+
+// advance writes to a connection what it lacks, or as much as it takes. It returns the bytes taken. What
+// comes in the meantime makes another pass.
+func (l *loop) advance(c *conn) (sent int) {
+	sent, ok := l.write(c)
+	if ok && c.ending == nil {
+		l.lacking(c)
+		var n int
+		n, ok = l.write(c)
+		sent += n
+	}
+	if ok && c.ending != nil {
+		l.drop(c, c.ending)
+	}
+	return sent
+}
+
+// lacking sets what is to be written next. Readers at the same place share it.
+func (l *loop) lacking(c *conn) {
+	g := c.group
+	if !g.known || g.before != c.cursor || g.proto != c.proto {
+		g.known, g.before, g.proto, g.after = true, c.cursor, c.proto, c.cursor
+		g.batch, g.err = g.after.Next(context.Background())
+		g.bytes = join(g.batch, c.proto)
+	}
+	if g.err != nil {
+		c.ending, c.pending = g.err, c.proto.End(g.err)
+		return
+	}
+	c.cursor, c.pending = g.after, g.bytes
+	if len(g.bytes) > 0 && (!c.greeted || g.batch.Reset != "") {
+		c.pending = append(c.proto.Greet(g.batch.Reset), g.bytes...)
+		c.greeted = true
+	}
+}
+
+// join is a batch as it is written. What is one frame is not copied.
+func join(b fanout.Batch, p *Protocol) []byte {
+	if len(b.Entries) == 1 {
+		return b.Entries[0].Frame(p.Form, p.Encode)
+	}
+	var all []byte
+	for _, e := range b.Entries {
+		all = append(all, e.Frame(p.Form, p.Encode)...)
+	}
+	return all
+}
+
+// write writes what is pending. False: the socket took less, or the connection is gone.
+func (l *loop) write(c *conn) (sent int, ok bool) {
+	for len(c.pending) > 0 {
+		n, err := unix.Write(int(c.fd), c.pending)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			l.park(c)
+			return sent, false
+		case err != nil:
+			l.drop(c, err)
+			return sent, false
+		}
+		sent += n
+		c.pending = c.pending[n:]
+		c.wrote = l.now
+	}
+	c.pending = nil
+	return sent, true
+}
+
+// park waits for room in a socket. The other connections are none the slower.
+func (l *loop) park(c *conn) {
+	if c.full {
+		return
+	}
+	c.full = true
+	l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET|unix.EPOLLOUT)
+}
+
+func (l *loop) interest(c *conn, events uint32) {
+	ev := unix.EpollEvent{Events: events, Fd: c.fd, Pad: c.serial}
+	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_MOD, int(c.fd), &ev); err != nil {
+		l.drop(c, fmt.Errorf("epoll: %w", err))
+	}
+}
+
+// happened takes note of what the kernel says of a connection.
+func (l *loop) happened(c *conn, events uint32) {
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		l.drop(c, io.EOF)
+		return
+	}
+	if events&unix.EPOLLOUT != 0 && c.full {
+		c.full = false
+		l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET)
+		if l.conns[c.fd] == c {
+			c.group.forget()
+			l.advance(c)
+		}
+	}
+}
+
+// tick keeps idle connections alive and cuts those that take nothing.
+func (l *loop) tick() {
+	for _, c := range l.conns {
+		silent := l.now.Sub(c.wrote)
+		switch {
+		case c.full && silent > c.proto.Stalled:
+			l.drop(c, fanout.ErrSlow)
+		case !c.full && len(c.pending) == 0 && silent >= c.proto.Heartbeat:
+			c.pending = c.proto.Beat
+			l.write(c)
+		}
+	}
+}
+
+// drop closes a connection and forgets it.
+func (l *loop) drop(c *conn, cause error) {
+	_ = unix.Close(int(c.fd)) // epoll forgets it with that
+	if l.conns[c.fd] == c {
+		delete(l.conns, c.fd)
+	}
+	if g := c.group; g != nil {
+		last := len(g.conns) - 1
+		g.conns[c.at] = g.conns[last]
+		g.conns[c.at].at = c.at
+		g.conns[last] = nil
+		g.conns = g.conns[:last]
+		if last == 0 {
+			g.unwatch()
+			delete(l.groups, g.feed)
+		}
+		c.group = nil
+	}
+	c.pending = nil
+	c.full = true // whoever still holds it leaves it alone
+	l.open.Add(-1)
+	c.reader.Left(cause)
+}
+
+// close ends the loop. Streams of feeds that have ended are still writing their last bytes: it waits for
+// those until ctx ends.
+func (l *loop) close(ctx context.Context) {
+	for l.open.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	_, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	close(l.stop)
+	l.done.Wait()
+	_, _ = unix.Close(l.poll), unix.Close(l.bell)
+}
+
+func (l *loop) closeAll() {
+	l.mu.Lock()
+	l.closed = true
+	inbox := l.inbox
+	l.inbox = nil
+	l.mu.Unlock()
+	for _, c := range inbox {
+		l.drop(c, net.ErrClosed)
+	}
+	for _, c := range l.conns {
+		l.drop(c, net.ErrClosed)
+	}
+}

@@ -1,0 +1,98 @@
+// Package shard writes the streams of plain TCP connections from a few loops, one per processor.
+//
+// A connection here costs no goroutine, no buffer, no channel and no timer: it is a descriptor and a
+// cursor. When a feed changes, each loop asks once what readers at the same place lack, and writes the
+// same bytes to all of them. A socket that is full parks its connection alone; when it takes bytes again
+// the cursor says what the reader lacks by then.
+//
+// A loop's pass over a feed follows its last one after a millisecond at the earliest, so that events
+// which come thick and fast are joined into one write. The first event after a silence leaves at once.
+package shard
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"freshet"
+	"freshet/internal/flow/fanout"
+)
+
+// A Protocol is how a transport writes to its connections. One is shared by all connections that are
+// written alike.
+type Protocol struct {
+	Form      fanout.Form
+	Encode    func(freshet.Event) []byte
+	Greet     func(reset string) []byte // before the first event, inside its frame; and before one that is a reset
+	Beat      []byte                    // after a silence of Heartbeat
+	End       func(cause error) []byte  // the last that a reader is sent
+	Heartbeat time.Duration
+	Stalled   time.Duration // a reader that takes nothing for so long is cut
+}
+
+// A Reader is who is at the other end, for those who count.
+type Reader interface {
+	// Sent takes note of a batch that was written to so many readers like this one, of so many bytes
+	// in all.
+	Sent(b fanout.Batch, bytes, readers int)
+	// Left is called once the connection is closed. It must not block.
+	Left(cause error)
+}
+
+// A reading is where a connection is with its reader.
+type reading struct {
+	cursor  fanout.Cursor
+	pending []byte // the rest of what was being written; shared, so never written to
+	greeted bool   // the reader has got its first event
+	proto   *Protocol
+	reader  Reader
+}
+
+// linger is the least time between two passes over a feed. A write costs as much as some thousand bytes
+// more in it.
+const linger = time.Millisecond
+
+// Shards are the loops. Close them.
+type Shards struct {
+	loops []*loop
+	next  atomic.Uint64
+	once  sync.Once
+}
+
+// New starts a loop for each processor that Go uses.
+func New() (*Shards, error) {
+	s := &Shards{}
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newLoop()
+		if err != nil {
+			_ = s.Close(context.Background())
+			return nil, err
+		}
+		s.loops = append(s.loops, l)
+	}
+	return s, nil
+}
+
+// Adopt takes a connection over: head is written first, then what the cursor says, which must be live.
+// greeted says that the reader has got its first event. False: this kind of connection cannot be taken,
+// and is still the caller's.
+func (s *Shards) Adopt(conn net.Conn, head []byte, greeted bool, cursor fanout.Cursor, p *Protocol, r Reader) bool {
+	if s == nil || len(s.loops) == 0 {
+		return false
+	}
+	return s.loops[s.next.Add(1)%uint64(len(s.loops))].adopt(conn, reading{greeted: greeted, cursor: cursor, pending: head, proto: p, reader: r})
+}
+
+// Close ends the loops, at the latest when ctx does. Feeds should have ended before, so that readers have
+// got their last bytes; connections that are still open are closed.
+func (s *Shards) Close(ctx context.Context) error {
+	s.once.Do(func() {
+		for _, l := range s.loops {
+			l.close(ctx)
+		}
+	})
+	return nil
+}

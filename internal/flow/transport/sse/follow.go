@@ -1,0 +1,106 @@
+package sse
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/shard"
+)
+
+// An outlet is a connection that has a goroutine of its own.
+type outlet interface {
+	write(b []byte, within time.Duration) error
+}
+
+// An answer is an outlet that net/http writes.
+type answer struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (a *answer) write(b []byte, within time.Duration) error {
+	if err := a.rc.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if len(b) > 0 {
+		if _, err := a.w.Write(b); err != nil {
+			return err
+		}
+	}
+	return a.rc.Flush()
+}
+
+// A socket is an outlet that is nobody else's.
+type socket struct{ net.Conn }
+
+func (s socket) write(b []byte, within time.Duration) error {
+	if err := s.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	_, err := s.Write(b)
+	return err
+}
+
+// follow writes head and then what the cursor says, until ctx or the feed ends; or, to get a cursor to
+// where its feed's memory begins, until it is live: then the error is nil. greeted says whether the reader
+// has got its first event.
+func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, untilLive bool) (greeted bool, err error) {
+	if err := out.write(head, p.Stalled); err != nil {
+		return false, err
+	}
+	beat := time.NewTimer(p.Heartbeat)
+	defer beat.Stop()
+	for {
+		changed := cursor.Feed().Changed()
+		batch, err := cursor.Next(ctx)
+		if err != nil {
+			_ = out.write(p.End(err), p.Stalled) // it ends one way or the other
+			return greeted, err
+		}
+		if len(batch.Entries) > 0 {
+			var bytes []byte
+			if !greeted || batch.Reset != "" {
+				bytes, greeted = p.Greet(batch.Reset), true
+			}
+			n, err := writeBatch(out, bytes, batch, p)
+			reader.Sent(batch, n, 1)
+			if err != nil {
+				return greeted, err
+			}
+			beat.Reset(p.Heartbeat)
+			continue
+		}
+		if untilLive && cursor.Live() {
+			return greeted, nil
+		}
+		select {
+		case <-changed:
+		case <-beat.C:
+			if err := out.write(p.Beat, p.Stalled); err != nil {
+				return greeted, err
+			}
+			beat.Reset(p.Heartbeat)
+		case <-ctx.Done():
+			_ = out.write(p.End(context.Cause(ctx)), p.Stalled)
+			return greeted, context.Cause(ctx)
+		}
+	}
+}
+
+// writeBatch writes each event in one write, the first together with what comes before it.
+func writeBatch(out outlet, before []byte, b fanout.Batch, p *shard.Protocol) (sent int, err error) {
+	for _, e := range b.Entries {
+		frame := e.Frame(p.Form, p.Encode)
+		if len(before) > 0 {
+			frame, before = append(before, frame...), nil
+		}
+		if err := out.write(frame, p.Stalled); err != nil {
+			return sent, err
+		}
+		sent += len(frame)
+	}
+	return sent, nil
+}
