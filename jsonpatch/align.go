@@ -1,5 +1,7 @@
 package jsonpatch
 
+import "math"
+
 // matchContent pairs elements of equal value.
 func (al *alignment) matchContent(restA, restB []int32) {
 	d := al.d
@@ -95,17 +97,17 @@ func (c *classes) common(d *Differ, rest, of []int32) []int32 {
 	return d.ints[base:len(d.ints):len(d.ints)]
 }
 
-// edits bounds the work on lists that have few of their repeated values in the same order.
+// edits bounds the work, and the memory, on lists that have few of their values in the same order.
 const edits = 256
 
 // matchRepeated pairs a longest common subsequence (Myers, An O(ND) Difference Algorithm, 1986),
-// unless more than edits elements lie outside it.
+// unless many elements lie outside it.
 func (al *alignment) matchRepeated(a, b, restA, restB []int32, c *classes) {
 	d := al.d
 	back := d.mark()
 	defer d.release(back)
 	n, m := len(a), len(b)
-	limit := min(edits, n+m)
+	limit := min(edits, n+m, 16+4*int(math.Sqrt(float64(n+m)))) // time is O(limit²), which is O(n)
 	same := func(x, y int) bool { return c.of[a[x]] == c.of[c.na+int(b[y])] }
 	v := take(&d.ints, 2*limit+3) // furthest x on each diagonal k, at limit+1+k
 	var trace []int32             // rows of v, 2e+1 long for e edits

@@ -109,7 +109,7 @@ func TestHeadInsertIsOneOperation(t *testing.T) {
 // Moves are as few as possible: one for each element off a longest run that keeps its order.
 func TestFewestMoves(t *testing.T) {
 	m := newMaker(1)
-	for range 300 {
+	for range 100 {
 		n := 2 + m.IntN(30)
 		perm := m.Perm(n)
 		var from, to []string

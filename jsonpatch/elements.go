@@ -22,6 +22,7 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 				var n int
 				w.next, i, n = p.take(w.next, w.end, o, start)
 				w.pos, count = w.next, count+n
+				w.inStep()
 				if p.s[i] == ',' {
 					i++
 					continue
@@ -130,10 +131,15 @@ func (w *elementWalk) byPosition(p *parser, number int) {
 func (w *elementWalk) found(p *parser, at int) int {
 	w.next = at + int(p.guide[at].size)
 	w.pos = w.next
+	w.inStep()
+	return at
+}
+
+// inStep forgets the misses; but a table, once it was needed, is asked at once.
+func (w *elementWalk) inStep() {
 	if w.look.slots == nil {
 		w.misses = 0
 	}
-	return at
 }
 
 // prefix is how many bytes of an element say which one it is.

@@ -164,6 +164,18 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 				t.flag = flagSame
 			}
 			same = same && t.flag&flagSame != 0
+		case !known && g.kind < kindArray: // most often found out of order
+			if p.sameScalar(i, o+int(g.rel), g) {
+				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame}) //nolint:gosec // bounded by maxSize
+				i += int(g.len)
+				break
+			}
+			member := len(p.tape)
+			if i = p.value(i, m, none); i < 0 {
+				return -1
+			}
+			p.tape[member].pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+			same = false
 		default:
 			member := len(p.tape)
 			i = p.guided(i, m, at, o+int(g.rel))
@@ -189,6 +201,30 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		p.tape[self].flag = flagSame // all its members are those of the guide's object, in another order
 	}
 	return i + 1
+}
+
+// sameScalar says whether the value at i is the scalar g of the guide, at o in its text.
+func (p *parser) sameScalar(i, o int, g *node) bool {
+	n := int(g.len)
+	if i+n >= len(p.s) {
+		return false
+	}
+	switch {
+	case n <= 8:
+		if (load(p.s, i)^load(p.old, o))<<(64-8*n) != 0 {
+			return false
+		}
+	case n <= 16:
+		if (load(p.s, i)^load(p.old, o))|(load(p.s, i+n-8)^load(p.old, o+n-8)) != 0 {
+			return false
+		}
+	default:
+		if !bytes.Equal(p.s[i:i+n], p.old[o:o+n]) {
+			return false
+		}
+	}
+	c := p.s[i+n]
+	return c == ',' || c == '}' // else a longer number; or an error, which the caller sees
 }
 
 // A memberWalk is where the reading of an object stands in the guide's object.

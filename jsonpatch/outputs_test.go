@@ -62,7 +62,7 @@ func mergePatch(target, patch any) any {
 func TestMergeRandom(t *testing.T) {
 	var d jsonpatch.Differ
 	said := 0
-	for i := range 4000 {
+	for i := range 2000 {
 		m := newMaker(uint64(i))
 		v := m.value(4)
 		want := m.next(v)
@@ -81,7 +81,7 @@ func TestMergeRandom(t *testing.T) {
 			t.Fatalf("%s to %s: %s leads to %s, %v", a.Bytes(), b.Bytes(), patch, normal(got), err)
 		}
 	}
-	if said < 500 {
+	if said < 250 {
 		t.Errorf("only %d of the changes could be said", said)
 	}
 }

@@ -17,7 +17,7 @@ func pairs(t *testing.T) int {
 		}
 		return n
 	}
-	return 5000
+	return 1500
 }
 
 // Whatever the two documents, the patch leads from one to the other: by the strict applier, by Apply,
