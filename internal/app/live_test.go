@@ -496,3 +496,58 @@ func TestRestart(t *testing.T) {
 		t.Errorf("history after revision 291 has %d lines; want the snapshot of 291 and nine patches", lines)
 	}
 }
+
+// What is kept is bounded, and all of it can be used: to resume, to look back, as a file.
+func TestHistoryIsBounded(t *testing.T) {
+	doc, events := pushed("doc", freshet.KindSnapshot), pushed("log", freshet.KindEvent)
+	doc.History.MaxEvents, events.History.MaxEvents = 40, 40
+	data := t.TempDir()
+	ids := map[string][]string{}
+	t.Run("before", func(t *testing.T) {
+		base := serve(t, app.Config{Data: data, Topics: []freshet.Topic{doc, events}})
+		for n := range 400 {
+			for _, topic := range []string{"doc", "log"} {
+				resp, _ := do(t, "POST", base+"/live/"+topic, fmt.Sprintf(`{"n":%d,"text":"%s"}`, n, strings.Repeat("long ", 20)), "Content-Type: application/json")
+				ids[topic] = append(ids[topic], strings.Trim(resp.Header.Get("ETag"), `"`))
+			}
+		}
+	})
+	base := serve(t, app.Config{Data: data, Topics: []freshet.Topic{doc, events}})
+	for _, topic := range []string{"doc", "log"} {
+		url := base + "/live/" + topic
+		_, history := do(t, "GET", url, "", "Accept: application/x-ndjson")
+		lines := strings.Split(strings.TrimSpace(history), "\n")
+		if len(lines) < 30 || len(lines) > 60 {
+			t.Errorf("%s: %d events are kept; want about 40", topic, len(lines))
+		}
+		var first struct {
+			Type     string
+			Revision int
+		}
+		if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || topic == "doc" && first.Type != "snapshot" {
+			t.Errorf("%s: history starts with %.100q, %v", topic, lines[0], err)
+		}
+		for rev := first.Revision; rev <= 400; rev += 7 {
+			if _, body := do(t, "GET", url+"?at="+ids[topic][rev-1], ""); topic == "doc" && !strings.Contains(body, fmt.Sprintf(`"n":%d,`, rev-1)) {
+				t.Errorf("revision %d of %s, which is kept: %s", rev, topic, body)
+			}
+		}
+		kept := ids[topic][first.Revision]
+		if s := open(t, url, "Last-Event-ID: "+kept); s.resp.Header.Get("Freshet-Resumed") != "true" {
+			t.Errorf("%s: an id that is kept is not resumed", topic)
+		}
+		gone := ids[topic][first.Revision-3]
+		s := open(t, url, "Last-Event-ID: "+gone)
+		if s.resp.Header.Get("Freshet-Resumed") != "false" {
+			t.Errorf("%s: an id that is not kept is resumed", topic)
+		}
+		s.expect(": reset history-expired\n", map[string]string{"doc": "event: snapshot", "log": "event: error"}[topic])
+		if resp, body := do(t, "GET", url+"?at="+gone, ""); resp.StatusCode != http.StatusGone || !strings.Contains(body, "history-gone") {
+			t.Errorf("%s: at an event that is not kept: %s %s", topic, resp.Status, body)
+		}
+		all := open(t, url+"?from=beginning")
+		if topic == "log" {
+			all.expect("event: event", fmt.Sprintf("id: %d-", first.Revision))
+		}
+	}
+}
