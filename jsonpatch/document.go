@@ -63,14 +63,15 @@ func (e *SyntaxError) Unwrap() error { return e.limit }
 //
 // After Parse it may be read by any number of goroutines at once. The zero Document holds nothing.
 type Document struct {
-	text  []byte // canonical; padding zeros lie behind it in the same array
-	tape  []node // every value in document order, a container before what it contains
-	loose bool   // the text as given was not canonical; neither will the next one be
-	depth int    // the limit that held for this document
-	id    uint64 // random, new at each Parse
-	guide uint64 // the id of the document that the pairs of the tape refer to
-	spare []byte // memory for the next Parse
-	slots []uint32
+	text   []byte // canonical; padding zeros lie behind it in the same array
+	tape   []node // every value in document order, a container before what it contains
+	loose  bool   // the text as given was not canonical; neither will the next one be
+	source source // what it was, when loose
+	depth  int    // the limit that held for this document
+	id     uint64 // random, new at each Parse
+	guide  uint64 // the id of the document that the pairs of the tape refer to
+	spare  []byte // memory for writing the text anew
+	slots  []uint32
 }
 
 // A node is one value. Nothing in it depends on where in the text or on the tape it stands, so that
@@ -135,9 +136,14 @@ func (d *Document) Parse(raw []byte, guide *Document, lim Limits) error {
 				return nil
 			}
 		}
-		d.spare = pad(append(d.spare[:0], raw...))
-		d.text = shorten(d.text[:0], d.spare)
-		if d.loose = true; d.fill(guide, lim) {
+		var old source
+		var oldText []byte
+		if guide != nil && guide.loose {
+			old, oldText = guide.source, guide.text
+		}
+		d.source.text = pad(append(d.source.text[:0], raw...))
+		d.text = d.source.shorten(d.text[:0], &old, oldText)
+		if d.loose = len(d.text) < len(raw); d.fill(guide, lim) {
 			return nil
 		}
 	}
@@ -169,6 +175,7 @@ func (d *Document) fill(guide *Document, lim Limits) bool {
 		}
 		d.spare = pad(d.write(d.spare[:0], 0, 0))
 		d.text, d.spare = d.spare, d.text
+		d.source.lines = d.source.lines[:0] // they do not lead into this text
 	}
 }
 
