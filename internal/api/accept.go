@@ -32,6 +32,9 @@ type wish struct {
 // errNotAcceptable names what can be had.
 var errNotAcceptable = fmt.Errorf("%w: a topic is read as application/json, text/event-stream or application/x-ndjson", errAccept)
 
+// errManyAccept says that several topics together are a stream only.
+var errManyAccept = fmt.Errorf("%w: several topics at once are read as text/event-stream only", errAccept)
+
 // negotiate finds the client's first choice among what a topic can be (RFC 9110, 12.5.1). Who takes
 // anything gets the document, or a stream where ?mode= asks for one.
 func negotiate(r *http.Request) (wish, error) {

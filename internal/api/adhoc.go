@@ -79,11 +79,16 @@ func (l *live) followVerbatim(w http.ResponseWriter, r *http.Request, target str
 	return l.follow(w, own, target)
 }
 
-// followQuery answers /live?url={percent-encoded absolute URL}, for clients that cannot send "//".
-func (l *live) followQuery(w http.ResponseWriter, r *http.Request) error {
-	target := r.URL.Query().Get("url")
+// query answers /live: ?topic=… several times for several topics over one stream, or
+// ?url={percent-encoded absolute URL} for clients that cannot send "//".
+func (l *live) query(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	if names := q["topic"]; len(names) > 0 {
+		return l.many(w, r, names)
+	}
+	target := q.Get("url")
 	if target == "" {
-		return badParameter("url", "name an absolute URL, or read a topic at /live/{topic}")
+		return badParameter("topic", "name the topics to follow, ?topic=a&topic=b, or an absolute URL, ?url=…")
 	}
 	return l.follow(w, r, target)
 }

@@ -31,6 +31,7 @@ type live struct {
 	edge
 	flow    *flow.Flow
 	streams *sse.Streams
+	gate    *gate
 	adhoc   AdHoc
 }
 
@@ -89,18 +90,36 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		f.Close()
 		return err
 	}
-	if err := f.Feed.Wait(r.Context()); err != nil {
+	leave, ok := l.gate.enter(r, f.Subscribers())
+	if !ok {
 		f.Close()
+		l.streams.Busy(w)
+	}
+	reader := &streaming{f, leave}
+	if err := f.Feed.Wait(r.Context()); err != nil {
+		reader.Left(err)
 		l.streams.Busy(w)
 	}
 	cursor, err := l.cursor(w, r, f, mode)
 	if err != nil {
 		l.log.WarnContext(r.Context(), "a stream cannot start now", "topic", string(f.Topic.Name), "err", err)
-		f.Close()
+		reader.Left(err)
 		l.streams.Busy(w)
 	}
-	l.streams.Serve(w, r, cursor, r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r), f)
+	l.streams.Serve(w, r, cursor, r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r), reader)
 	return nil
+}
+
+// A streaming is a follower whose stream is counted.
+type streaming struct {
+	*flow.Follower
+	leave func()
+}
+
+// Left counts the stream out and ends the following.
+func (s *streaming) Left(cause error) {
+	s.leave()
+	s.Follower.Left(cause)
 }
 
 // cursor is where the client's stream starts.
@@ -112,14 +131,18 @@ func (l *live) cursor(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		}
 		return f.Feed.Follow(mode), nil
 	}
-	cursor, resumed := f.Feed.Reset(mode, fanout.ResetUnknown), false
-	if at, err := freshet.ParsePosition(id); err == nil {
-		if cursor, resumed, err = f.Feed.Resume(r.Context(), mode, at); err != nil {
-			return nil, err
-		}
-	}
+	cursor, resumed, err := resume(r.Context(), f, mode, id)
 	w.Header().Set("Freshet-Resumed", strconv.FormatBool(resumed))
-	return cursor, nil
+	return cursor, err
+}
+
+// resume is where a client that has an id goes on, and whether that is where it was.
+func resume(ctx context.Context, f *flow.Follower, mode freshet.Mode, id string) (*fanout.Cursor, bool, error) {
+	at, err := freshet.ParsePosition(id)
+	if err != nil {
+		return f.Feed.Reset(mode, fanout.ResetUnknown), false, nil
+	}
+	return f.Feed.Resume(ctx, mode, at)
 }
 
 // lastEventID is where the client wants to go on. The header wins: clients that put an id into the URL

@@ -30,6 +30,7 @@ type Config struct {
 	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
 	Streams     *sse.Streams
 	AdHoc       AdHoc
+	Limits      Limits
 	CORSOrigins []string // whose pages may read; "*" is every origin; none: CORS is off
 	LocalOnly   bool     // serve only requests that name a loopback host
 	Log         *slog.Logger
@@ -38,7 +39,7 @@ type Config struct {
 // Handler returns the whole surface.
 func Handler(c Config) http.Handler {
 	e := edge{c.Log}
-	l := &live{edge: e, flow: c.Flow, streams: c.Streams, adhoc: c.AdHoc}
+	l := &live{edge: e, flow: c.Flow, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits)}
 	mux := http.NewServeMux()
 	routes(mux, l, newManagement(c.Catalog, c.Flow.Status, c.Log), c)
 
@@ -68,7 +69,7 @@ func Handler(c Config) http.Handler {
 func routes(mux *http.ServeMux, l *live, m *management, c Config) {
 	mux.Handle("GET /live/{topic}", l.handle(l.get))
 	mux.Handle("POST /live/{topic}", l.handle(l.publish))
-	mux.Handle("GET /live", l.handle(l.followQuery))
+	mux.Handle("GET /live", l.handle(l.query))
 	m.routes(mux)
 	mux.Handle("GET /livez", l.handle(livez))
 	mux.Handle("GET /readyz", l.handle(readyz(c.Ready)))

@@ -59,9 +59,19 @@ func (c *Config) invalid() (found freshet.Invalid) {
 	if n := c.AdHoc.MaxTopics; n < 0 || n > mostAdHoc {
 		mistake("/adhoc/maxTopics", fmt.Errorf("must be from 1 to %d, not %d", mostAdHoc, n))
 	}
+	mistake("/limits/connections", notNegative(c.Limits.Connections))
+	mistake("/limits/perTopic", notNegative(c.Limits.PerTopic))
+	mistake("/limits/perAddress", notNegative(c.Limits.PerAddress))
 	mistake("/journal/sync", checkSync(c.Journal.Sync))
 	mistake("/drain", within(c.Drain, 0, maxDrain))
 	return append(found, c.invalidTopics()...)
+}
+
+func notNegative(n int) error {
+	if n < 0 {
+		return fmt.Errorf("must be 0, for the default, or more, not %d", n)
+	}
+	return nil
 }
 
 func (c *Config) invalidTopics() (found freshet.Invalid) {

@@ -15,6 +15,7 @@ type Config struct {
 	Egress  EgressConfig     `json:"egress,omitzero"` // where sources may connect to
 	CORS    CORSConfig       `json:"cors,omitzero"`   // which web pages may read; none by default
 	AdHoc   AdHocConfig      `json:"adhoc,omitzero"`  // /live/{absolute URL}
+	Limits  LimitsConfig     `json:"limits,omitzero"`
 	Journal JournalConfig    `json:"journal,omitzero"`
 	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
 	Topics  []freshet.Topic  `json:"topics,omitempty"`
@@ -50,6 +51,14 @@ type AdHocConfig struct {
 	Grace         freshet.Duration `json:"grace,omitzero"`         // how long one outlives its last follower; PT1M
 	PollingPeriod freshet.Duration `json:"pollingPeriod,omitzero"` // PT5S
 	MaxTopics     int              `json:"maxTopics,omitzero"`     // 1000
+}
+
+// LimitsConfig bounds the streams that are open at a time. What is over a limit is told to come back
+// later, in a way that makes no client give up.
+type LimitsConfig struct {
+	Connections int `json:"connections,omitzero"` // in total; by default what the process may open, less a reserve
+	PerTopic    int `json:"perTopic,omitzero"`    // no bound by default
+	PerAddress  int `json:"perAddress,omitzero"`  // of a client; no bound by default, as a proxy is one address
 }
 
 // JournalConfig tunes the durable store.

@@ -2,6 +2,18 @@
 
 package app
 
-import "syscall"
+import (
+	"math"
+	"syscall"
+)
+
+// descriptors is how many the process may have open; Go has raised the limit as far as it may.
+func descriptors() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return max(int(limit.Cur), 2*reserve) //nolint:gosec // checked above
+}
 
 const errAddrInUse = syscall.EADDRINUSE

@@ -551,3 +551,82 @@ func TestHistoryIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Several topics come over one connection, each event with its topic, and the connection resumes in each.
+func TestManyTopics(t *testing.T) {
+	base := serve(t, app.Config{Topics: []freshet.Topic{pushed("a", freshet.KindSnapshot), pushed("b", freshet.KindSnapshot), pushed("log", freshet.KindEvent)}})
+	long := strings.Repeat("long enough for a patch ", 3)
+	doc := func(n int) string { return fmt.Sprintf(`{"n":%d,"text":"%s"}`, n, long) }
+	post(t, base+"/live/a", doc(1))
+	post(t, base+"/live/b", doc(1))
+	s := open(t, base+"/live?topic=b&topic=a&topic=log&topic=a")
+	s.expect("retry: ", "event: snapshot\ndata: {\"topic\":\"a\",\"data\":{\"n\":1,", "id: a=1-")
+	s.expect("event: snapshot\ndata: {\"topic\":\"b\",\"data\":{\"n\":1,", "id: a=1-", ",b=1-")
+	post(t, base+"/live/log", `{"m":1}`)
+	s.expect("event: event\ndata: {\"topic\":\"log\",\"data\":{\"m\":1}}", ",log=1-")
+	post(t, base+"/live/b", doc(2))
+	id := s.expect("event: patch\ndata: {\"topic\":\"b\",\"data\":[{", "id: a=1-", ",b=2-", ",log=1-")
+	for n := 3; n < 6; n++ {
+		post(t, base+"/live/a", doc(n))
+		post(t, base+"/live/log", fmt.Sprintf(`{"m":%d}`, n))
+	}
+	again := open(t, base+"/live?topic=a&topic=b&topic=log", "Last-Event-ID: "+id)
+	if again.resp.Header.Get("Freshet-Resumed") != "true" {
+		t.Error("not resumed")
+	}
+	again.expect("event: patch\ndata: {\"topic\":\"a\"", `"value":5`, ",b=2-", "log=1-")
+	for n := 3; n < 6; n++ {
+		id = again.expect("event: event\ndata: {\"topic\":\"log\",", fmt.Sprintf(`{"m":%d}`, n))
+	}
+	wrong := open(t, base+"/live?topic=a&topic=b", "Last-Event-ID: "+strings.Replace(id, ",b=2-", ",b=9-", 1))
+	if wrong.resp.Header.Get("Freshet-Resumed") != "false" {
+		t.Error("a position that is not ours was resumed")
+	}
+	wrong.expect(": reset b id-unknown\n", "event: snapshot\ndata: {\"topic\":\"b\"")
+	for path, want := range map[string]int{"?topic=a&topic=none": 404, "?topic=a&mode=event": 406, "": 400} {
+		if resp, body := do(t, "GET", base+"/live"+path, "", "Accept: text/event-stream"); resp.StatusCode != want {
+			t.Errorf("/live%s: %s %s; want %d", path, resp.Status, body, want)
+		}
+	}
+	if resp, _ := do(t, "GET", base+"/live?topic=a", "", "Accept: application/json"); resp.StatusCode != 406 {
+		t.Errorf("several topics as JSON: %s", resp.Status)
+	}
+}
+
+// Over a limit a client is told to come back, by an answer that no EventSource takes as final.
+func TestLimits(t *testing.T) {
+	for name, limits := range map[string]app.LimitsConfig{"connections": {Connections: 3}, "perTopic": {PerTopic: 3}, "perAddress": {PerAddress: 3}} {
+		t.Run(name, func(t *testing.T) {
+			base := serve(t, app.Config{Limits: limits, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), pushed("other", freshet.KindSnapshot)}})
+			post(t, base+"/live/doc", `{"n":1}`)
+			var last *stream
+			for range 3 {
+				last = open(t, base+"/live/doc")
+				last.expect("event: snapshot")
+			}
+			over := open(t, base+"/live/doc")
+			if rest, err := io.ReadAll(over.in); err == nil || !strings.HasPrefix(string(rest), "retry: ") || strings.Contains(string(rest), "event:") {
+				t.Errorf("over the limit: %q, %v; want a retry time and an end that is none", rest, err)
+			}
+			if name == "perTopic" {
+				if r, err := http.DefaultTransport.RoundTrip(request(t, "GET", base+"/live/other", "", "Accept: text/event-stream")); err != nil {
+					t.Error("another topic:", err)
+				} else {
+					_ = r.Body.Close()
+				}
+			}
+			_ = last.resp.Body.Close()
+			for deadline := time.Now().Add(10 * time.Second); ; { // the server notices the hang-up at once, but not before it happens
+				s := open(t, base+"/live/doc")
+				if line, err := s.in.ReadString('\n'); err == nil && strings.HasPrefix(line, "retry: ") {
+					if line, err = s.in.ReadString('\n'); err == nil && line == "event: snapshot\n" {
+						break
+					}
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("no room after a client went")
+				}
+			}
+		})
+	}
+}

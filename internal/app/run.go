@@ -35,6 +35,7 @@ const (
 	defaultGrace     = time.Minute
 	defaultPeriod    = freshet.Duration(5 * time.Second)
 	defaultMaxAdHoc  = 1000
+	reserve          = 200 // descriptors for the journal, upstreams and those who manage
 	headerBytes      = 16 << 10
 	headerTimeout    = 5 * time.Second
 	orphansAreSought = time.Minute // after the start, when clients of ad-hoc topics have come back
@@ -84,6 +85,7 @@ func (c Config) withDefaults() Config {
 	orElse(&c.AdHoc.MaxTopics, defaultMaxAdHoc)
 	orElse(&c.Journal.Sync, "always")
 	orElse(&c.Version, "dev")
+	orElse(&c.Limits.Connections, descriptors()-reserve)
 	if c.Dev {
 		c.AdHoc.Allow = []string{"*"}
 		c.Egress.Allow = append(c.Egress.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
@@ -256,6 +258,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 		Handler: api.Handler(api.Config{
 			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
 			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
+			Limits:      api.Limits(c.Limits),
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
 		}),
 		BaseContext:       func(net.Listener) context.Context { return requests },

@@ -62,7 +62,7 @@ func (f *Flow) expire(t *topic) {
 	used := t.followers > 0 || t.removed || f.closed
 	if !used {
 		t.removed = true // nobody can follow it from here on: it is no longer listed when the locks open
-		delete(f.topics, t.conf.Name)
+		delete(f.topics, t.name)
 	}
 	t.mu.Unlock()
 	f.mu.Unlock()
@@ -70,7 +70,7 @@ func (f *Flow) expire(t *topic) {
 		return
 	}
 	t.remove()
-	f.stats.forget(t.conf.Name)
+	f.stats.forget(t.name)
 	ctx, cancel := context.WithTimeout(f.base, time.Minute)
 	defer cancel()
 	if err := f.Journal.Delete(ctx, t.id); err != nil && f.base.Err() == nil {

@@ -131,7 +131,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, t := range c.flow.all() {
 		s := t.status()
 		states[s.State]++
-		label := c.m.label(t.conf.Name)
+		label := c.m.label(t.name)
 		subscribers[label] += s.Subscribers
 		if s.State != "idle" && !s.LastSuccess.IsZero() {
 			stale[label] = max(stale[label], time.Since(s.LastSuccess).Seconds())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ const depth = 256
 // A topic is one topic on this node.
 type topic struct {
 	flow *Flow
+	name freshet.TopicName
 	id   freshet.TopicID
 	kind freshet.Kind
 	log  *slog.Logger
@@ -52,23 +54,37 @@ type topic struct {
 
 // A run is the time between a start and a stop of a source.
 type run struct {
-	stop context.CancelFunc
-	done chan struct{}
+	stop  context.CancelFunc
+	hurry func() // somebody waits for the first payload
+	done  chan struct{}
 }
 
 func newTopic(f *Flow, name freshet.TopicName, kind freshet.Kind) *topic {
-	return &topic{flow: f, id: f.ID(name), kind: kind, log: f.Log.With("topic", string(name))}
+	return &topic{flow: f, name: name, id: f.ID(name), kind: kind, log: f.Log.With("topic", string(name))}
 }
 
 // configure makes the topic run as c says; a source that runs is exchanged.
 func (t *topic) configure(c freshet.Topic, src source.Source) {
-	t.stopSource()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.conf, t.source, t.period = &c, src, periodOf(c.Source)
 	t.runner = t.newRunner(c)
-	if c.Source.AlwaysOn || t.followers > 0 {
-		t.startLocked()
+	t.mu.Unlock()
+	t.stopSource() // the one before; nothing starts until it has ended
+	t.startIfWanted()
+}
+
+// startIfWanted starts the source of a topic that is followed or always on. Where nobody waits for it the
+// first poll comes at some time within the period, so that many topics do not beat together.
+func (t *topic) startIfWanted() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.followers > 0:
+		t.startLocked(0)
+	case t.conf.Source.AlwaysOn && t.period > 0:
+		t.startLocked(rand.N(t.period)) //nolint:gosec // spreads load, guards nothing
+	case t.conf.Source.AlwaysOn:
+		t.startLocked(0)
 	}
 }
 
@@ -110,12 +126,15 @@ func (t *topic) offer(r freshet.Revision, tag freshet.Tag, doc []byte) {
 	}
 }
 
-func (t *topic) startLocked() {
+// startLocked starts the source, after a pause or once somebody follows. One that is being stopped is
+// left to who stops it.
+func (t *topic) startLocked(pause time.Duration) {
 	if t.running != nil || t.removed || t.flow.base.Err() != nil {
 		return
 	}
 	ctx, stop := context.WithCancel(t.flow.base)
-	r := &run{stop, make(chan struct{})}
+	hurried := make(chan struct{})
+	r := &run{stop, sync.OnceFunc(func() { close(hurried) }), make(chan struct{})}
 	t.running = r
 	src, sink := t.source, t.runner
 	sink.mu.Lock()
@@ -123,26 +142,40 @@ func (t *topic) startLocked() {
 	sink.mu.Unlock()
 	t.flow.wg.Go(func() {
 		defer close(r.done)
-		if err := src.Run(ctx, sink); err != nil && ctx.Err() == nil {
-			t.log.Error("the source cannot work", "err", err)
-			sink.Fault(ctx, freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultStartup, Category: "publication", Message: err.Error()}, 0)
-			<-ctx.Done()
+		select {
+		case <-time.After(pause):
+		case <-hurried:
+		case <-ctx.Done():
 		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
-		defer cancel()
-		sink.stop(last)
+		t.runSource(ctx, src, sink)
 	})
+}
+
+func (t *topic) runSource(ctx context.Context, src source.Source, sink *runner) {
+	if err := src.Run(ctx, sink); err != nil && ctx.Err() == nil {
+		t.log.ErrorContext(ctx, "the source cannot work", "err", err)
+		sink.Fault(ctx, freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultStartup, Category: "publication", Message: err.Error()}, 0)
+		<-ctx.Done()
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
+	defer cancel()
+	sink.stop(last)
 }
 
 // stopSource ends the source and returns once it has.
 func (t *topic) stopSource() {
 	t.mu.Lock()
 	r := t.running
-	t.running = nil
 	t.mu.Unlock()
-	if r != nil {
-		r.stop()
-		<-r.done
+	if r == nil {
+		return
+	}
+	r.stop()
+	<-r.done
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running == r {
+		t.running = nil
 	}
 }
 
@@ -151,7 +184,9 @@ func (t *topic) follow() *Follower {
 	defer t.mu.Unlock()
 	t.followers++
 	t.startFeedLocked()
-	t.startLocked()
+	if t.startLocked(0); t.running != nil {
+		t.running.hurry()
+	}
 	return &Follower{topic: t, Feed: t.feed, Topic: t.conf}
 }
 
@@ -178,7 +213,7 @@ func (t *topic) unfollow() {
 		t.mu.Unlock()
 		if !wanted {
 			t.stopSource()
-			t.restartIfFollowed()
+			t.startIfWanted() // somebody may have come meanwhile
 		}
 	})
 	if t.grace > 0 {
@@ -197,15 +232,6 @@ func (t *topic) unfollow() {
 // ErrIdle is why a feed ends that nobody follows.
 var ErrIdle = fmt.Errorf("nobody follows: %w", freshet.ErrUnavailable)
 
-// restartIfFollowed starts the source for a follower who came while it was being stopped.
-func (t *topic) restartIfFollowed() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.followers > 0 {
-		t.startLocked()
-	}
-}
-
 func after(timer *time.Timer, d time.Duration, do func()) *time.Timer {
 	if timer != nil {
 		timer.Stop()
@@ -219,7 +245,7 @@ func (t *topic) remove() {
 	defer t.mu.Unlock()
 	t.removed = true
 	if t.feed != nil {
-		t.endFeed(fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, t.conf.Name))
+		t.endFeed(fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, t.name))
 		t.feed = nil
 	}
 }
@@ -291,6 +317,13 @@ func (f *Follower) Sent(b fanout.Batch, bytes, readers int) {
 	if len(b.Entries) == 1 && b.Entries[0].Type == freshet.TypePatch && b.Reset == "" {
 		m.latency.Observe(time.Since(b.Entries[0].Time).Seconds())
 	}
+}
+
+// Subscribers is how many follow the topic, this one included.
+func (f *Follower) Subscribers() int {
+	f.topic.mu.Lock()
+	defer f.topic.mu.Unlock()
+	return f.topic.followers
 }
 
 // Left closes the follower of a stream that has ended.

@@ -15,6 +15,7 @@ const (
 	FormSSEDeflate                  // the same, compressed
 	FormSSEChunk                    // the same as a chunk of an HTTP/1.1 answer
 	FormSSEDeflateChunk             // the same, compressed, as a chunk
+	FormSSENamed                    // a block that names its topic, without its id
 	forms
 )
 
