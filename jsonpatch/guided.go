@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // The guided reading of a text: where its bytes equal those of the guide, the guide's nodes are
@@ -86,27 +87,31 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 func (p *parser) take(first, end, container, start int) (next, i, n int) {
 	limit := uint32(p.to - p.shift - container)  //nolint:gosec // bounded by maxSize
 	delta := uint32(container + p.shift - start) //nolint:gosec // wraps around, as rel does
+	guide := p.guide
+	tape := slices.Grow(p.tape, end-first)
+	k := len(tape)
+	tape = tape[:cap(tape)]
 	var last uint32
-	tape, guide := p.tape, p.guide
 	for next = first; next < end; n++ {
 		g := &guide[next]
 		if g.rel+g.len >= limit {
 			break
 		}
 		last = g.rel + g.len
-		pair := uint32(next + 1) //nolint:gosec // bounded by maxSize
-		if g.size == 1 {
-			tape = append(tape, node{g.rel + delta, g.len, 1, pair, g.klen, g.hash, g.kind, flagSame})
-			next++
-			continue
+		t := &tape[k]
+		*t = *g
+		t.rel += delta
+		t.pair = uint32(next + 1) //nolint:gosec // bounded by maxSize
+		t.flag = flagSame
+		k++
+		next++
+		if rest := int(g.size) - 1; rest > 0 {
+			copy(tape[k:k+rest], guide[next:next+rest])
+			k += rest
+			next += rest
 		}
-		at := len(tape)
-		tape = append(tape, guide[next:next+int(g.size)]...)
-		t := &tape[at]
-		t.rel, t.pair, t.flag = t.rel+delta, pair, flagSame
-		next += int(g.size)
 	}
-	p.tape = tape
+	p.tape = tape[:k]
 	return next, container + int(last) + p.shift, n
 }
 

@@ -15,7 +15,10 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 		n := &tape[j]
 		if i := int(n.pair) - 1; i >= 0 {
 			ordered = ordered && i == next
-			next = i + int(d.a.tape[i].size)
+			next = i + int(n.size) // what equals it has the same size
+			if n.flag&flagSame == 0 {
+				next = i + int(d.a.tape[i].size)
+			}
 			seen++
 		}
 		if n.flag&flagSame == 0 {
