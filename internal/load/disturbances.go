@@ -83,7 +83,7 @@ func (r *run) storm(ctx context.Context) error {
 	start := time.Now()
 	r.fleet.Window(start, start.Add(time.Hour))
 	publishing := make(chan sent, 1)
-	d := time.Second + r.Jitter + 3*time.Second
+	d := 2*time.Second + 2*r.Jitter
 	go func() { publishing <- r.publisher.run(ctx, r.Rate, d, r.message) }()
 	err := sleep(ctx, time.Second)
 	var back time.Duration
