@@ -81,6 +81,20 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 	return end
 }
 
+// changed reads a value whose counterpart is a scalar, and to which run has been from before it.
+func (p *parser) changed(i int, pl place, at int) int {
+	self := len(p.tape)
+	end := p.value(i, pl, none)
+	if end > 0 {
+		t := &p.tape[self]
+		t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+		if t.len == p.guide[at].len && end <= p.to {
+			t.flag = flagSame
+		}
+	}
+	return end
+}
+
 // take copies the children of a guide's container from first on, as many of them as equal the text
 // before p.to, the byte behind each included; first does. It returns the child after them, where the
 // text goes on, and their number. Container and start are where the two containers begin in their texts.
@@ -158,17 +172,10 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		case at == 0:
 			i = p.value(i, m, none)
 			same = false
-		case known && g.kind < kindArray: // run has been there
-			member, off := len(p.tape), i
-			if i = p.value(i, m, none); i < 0 {
-				return -1
-			}
-			t := &p.tape[member]
-			t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
-			if t.len == g.len && off+int(t.len) <= p.to {
-				t.flag = flagSame
-			}
-			same = same && t.flag&flagSame != 0
+		case known && g.kind < kindArray:
+			member := len(p.tape)
+			i = p.changed(i, m, at)
+			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		case !known && g.kind < kindArray: // most often found out of order
 			if p.sameScalar(i, o+int(g.rel), g) {
 				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame}) //nolint:gosec // bounded by maxSize
