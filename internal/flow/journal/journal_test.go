@@ -219,7 +219,7 @@ func TestLargeBodies(t *testing.T) {
 	j, id := open(t, t.TempDir()), journal.ID("a")
 	var head freshet.Position
 	var events []freshet.Event
-	for i, size := range []int{1 << 10, 20 << 20, 3, 4<<20 - 4<<10, 4 << 20} {
+	for i, size := range []int{1 << 10, 20 << 20, 3, 4 << 20, 4<<20 - 4<<10} {
 		ev := patch(i+1, strings.Repeat(fmt.Sprint(i), size))
 		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
 		head, events = ev.Position, append(events, ev)
@@ -241,6 +241,9 @@ func TestLargeBodies(t *testing.T) {
 	}
 	if err := j.Trim(t.Context(), id, 0, 2, 0); err != nil {
 		t.Fatal(err)
+	}
+	if o := must(j.Oldest(t.Context(), id))(t); !same(o.Event, events[3]) {
+		t.Errorf("oldest after a trim is %v", o.Position)
 	}
 	if got, err := collect(j.Read(t.Context(), id, events[2].Sequence)); err != nil || !slices.EqualFunc(got, events[3:], same) {
 		t.Errorf("read %d events after a trim, %v", len(got), err)
