@@ -41,7 +41,10 @@ func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 // inPlace deals with the usual case: nothing moved, came or went, some elements changed. It reports
 // done false when it is another case, having told nothing.
 func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
-	i, changed := x.at+1, 0
+	back := len(d.ints)
+	defer func() { d.ints = d.ints[:back] }()
+	d.lastKey = place{}
+	i, k, changed := x.at+1, 0, 0
 	const little = 64 // bytes in which it does not pay to look for more
 	small := d.a.tape[x.at].len <= little && d.b.tape[y.at].len <= little
 	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
@@ -53,8 +56,10 @@ func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 			if changed++; !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
 				return false, false
 			}
+			d.ints = append(d.ints, int32(k), int32(j)) //nolint:gosec // bounded by maxSize
 		}
 		i += int(d.a.tape[i].size)
+		k++
 	}
 	if i < d.a.end(x) {
 		return false, false
@@ -62,17 +67,14 @@ func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 	if small && len(d.out)+changed*(leastOp+len(d.path)) > stop {
 		return true, false
 	}
-	k := 0
-	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
-		if n := &d.b.tape[j]; n.flag&flagSame == 0 {
-			parent := d.enterIndex(k)
-			d.value(d.a.in(x, int(n.pair-1)), d.b.in(y, j), true)
-			d.leave(parent)
-			if len(d.out) > stop {
-				return true, false
-			}
+	for c := d.ints[back:]; len(c) > 0; c = c[2:] {
+		j := int(c[1])
+		parent := d.enterIndex(int(c[0]))
+		d.value(d.a.in(x, int(d.b.tape[j].pair-1)), d.b.in(y, j), true)
+		d.leave(parent)
+		if len(d.out) > stop {
+			return true, false
 		}
-		k++
 	}
 	return true, true
 }
@@ -111,7 +113,12 @@ func (d *Differ) sameIdentity(x, y ref, i, j int) bool {
 			text = c
 		}
 	}
-	return text < 0 || d.b.tape[text].flag&flagSame != 0
+	if text < 0 {
+		return true
+	}
+	m := &d.b.tape[text]
+	d.lastKey = place{hash: m.hash, klen: m.klen}
+	return m.flag&flagSame != 0
 }
 
 func (al *alignment) equal(i, j int) bool {

@@ -30,12 +30,18 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 				break
 			}
 		}
-		if w.pos < w.end || w.look.slots != nil || w.next < w.end {
-			at = p.counterpart(&w, i)
-		}
 		self, off := len(p.tape), i
 		m := place{rel: uint32(i - start)} //nolint:gosec // bounded by maxSize
-		if at > 0 {
+		known := w.next < w.end && w.pos == w.next && p.guide[w.next].kind <= kindNumber && p.s[i] <= '9' && p.s[i] != '"'
+		if !known && (w.pos < w.end || w.look.slots != nil || w.next < w.end) {
+			at = p.counterpart(&w, i)
+		}
+		if known { // one number became another
+			at = w.next
+			w.next += int(p.guide[at].size)
+			w.pos = w.next
+			i = p.changed(i, m, at)
+		} else if at > 0 {
 			i = p.guided(i, m, at, o+int(p.guide[at].rel))
 		} else {
 			i = p.value(i, m, element)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // The guided reading of a text: where its bytes equal those of the guide, the guide's nodes are
@@ -80,33 +81,51 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 	return end
 }
 
+// changed reads a value whose counterpart is a scalar, and to which run has been from before it.
+func (p *parser) changed(i int, pl place, at int) int {
+	self := len(p.tape)
+	end := p.value(i, pl, none)
+	if end > 0 {
+		t := &p.tape[self]
+		t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+		if t.len == p.guide[at].len && end <= p.to {
+			t.flag = flagSame
+		}
+	}
+	return end
+}
+
 // take copies the children of a guide's container from first on, as many of them as equal the text
 // before p.to, the byte behind each included; first does. It returns the child after them, where the
 // text goes on, and their number. Container and start are where the two containers begin in their texts.
 func (p *parser) take(first, end, container, start int) (next, i, n int) {
 	limit := uint32(p.to - p.shift - container)  //nolint:gosec // bounded by maxSize
 	delta := uint32(container + p.shift - start) //nolint:gosec // wraps around, as rel does
+	guide := p.guide
+	tape := slices.Grow(p.tape, end-first)
+	k := len(tape)
+	tape = tape[:cap(tape)]
 	var last uint32
-	tape, guide := p.tape, p.guide
 	for next = first; next < end; n++ {
 		g := &guide[next]
 		if g.rel+g.len >= limit {
 			break
 		}
 		last = g.rel + g.len
-		pair := uint32(next + 1) //nolint:gosec // bounded by maxSize
-		if g.size == 1 {
-			tape = append(tape, node{g.rel + delta, g.len, 1, pair, g.klen, g.hash, g.kind, flagSame})
-			next++
-			continue
+		t := &tape[k]
+		*t = *g
+		t.rel += delta
+		t.pair = uint32(next + 1) //nolint:gosec // bounded by maxSize
+		t.flag = flagSame
+		k++
+		next++
+		if rest := int(g.size) - 1; rest > 0 {
+			copy(tape[k:k+rest], guide[next:next+rest])
+			k += rest
+			next += rest
 		}
-		at := len(tape)
-		tape = append(tape, guide[next:next+int(g.size)]...)
-		t := &tape[at]
-		t.rel, t.pair, t.flag = t.rel+delta, pair, flagSame
-		next += int(g.size)
 	}
-	p.tape = tape
+	p.tape = tape[:k]
 	return next, container + int(last) + p.shift, n
 }
 
@@ -153,17 +172,10 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 		case at == 0:
 			i = p.value(i, m, none)
 			same = false
-		case known && g.kind < kindArray: // run has been there
-			member, off := len(p.tape), i
-			if i = p.value(i, m, none); i < 0 {
-				return -1
-			}
-			t := &p.tape[member]
-			t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
-			if t.len == g.len && off+int(t.len) <= p.to {
-				t.flag = flagSame
-			}
-			same = same && t.flag&flagSame != 0
+		case known && g.kind < kindArray:
+			member := len(p.tape)
+			i = p.changed(i, m, at)
+			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		case !known && g.kind < kindArray: // most often found out of order
 			if p.sameScalar(i, o+int(g.rel), g) {
 				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame}) //nolint:gosec // bounded by maxSize

@@ -15,7 +15,10 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 		n := &tape[j]
 		if i := int(n.pair) - 1; i >= 0 {
 			ordered = ordered && i == next
-			next = i + int(d.a.tape[i].size)
+			next = i + int(n.size) // what equals it has the same size
+			if n.flag&flagSame == 0 {
+				next = i + int(d.a.tape[i].size)
+			}
 			seen++
 		}
 		if n.flag&flagSame == 0 {
@@ -31,11 +34,21 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 		if !ok {
 			break
 		}
-		n, old := &tape[j], none
-		if n.pair != 0 {
-			old = d.a.in(x, int(n.pair-1))
+		n, name := &tape[j], nameOf(d.b.text, &tape[j], y.off)
+		switch {
+		case n.pair == 0:
+			ok = d.member(none, d.b.in(y, int(j)), false, name, stop)
+		case n.kind < kindArray && d.a.tape[n.pair-1].kind < kindArray: // it differs, or it would be flagged
+			if len(d.out)+len(opReplace)+len(d.path)+len("/")+len(name)+len(opValue)+int(n.len)+len("}") > stop || hostile(name) {
+				ok = false
+				break
+			}
+			parent := d.enter(name)
+			d.replace(d.b.in(y, int(j)))
+			d.leave(parent)
+		default:
+			ok = d.member(d.a.in(x, int(n.pair-1)), d.b.in(y, int(j)), true, name, stop)
 		}
-		ok = d.member(old, d.b.in(y, int(j)), n.pair != 0, nameOf(d.b.text, n, y.off), stop)
 	}
 	d.ints = d.ints[:back]
 	if !ok || ordered && next == end {

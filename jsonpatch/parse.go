@@ -137,10 +137,15 @@ func (p *parser) array(i int, pl place, like ref) int {
 	}
 	for {
 		at, off := len(p.tape), i
-		if i = p.value(i, place{rel: uint32(i - start)}, element); i < 0 { //nolint:gosec // bounded by maxSize
+		pl := place{rel: uint32(i - start)}    //nolint:gosec // bounded by maxSize
+		if c := p.s[i]; c <= '9' && c != '"' { // the only place where values come without names in great numbers
+			if i = numberEnd(p.s, i); i < 0 {
+				return -1
+			}
+			p.add(pl, i-off, kindNumber)
+		} else if i = p.value(i, pl, element); i < 0 {
 			return -1
-		}
-		if p.tape[at].kind >= kindArray {
+		} else if p.tape[at].kind >= kindArray {
 			element = ref{at, off}
 		}
 		switch p.s[i] {

@@ -1,6 +1,9 @@
 package jsonpatch_test
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -20,6 +23,26 @@ func pairs(t *testing.T) int {
 	return 1500
 }
 
+// openTriples returns a writer of from, patch and to of each pair, for judges in other languages, when
+// JSONPATCH_TRIPLES names a file.
+func openTriples(t *testing.T) *bufio.Writer {
+	name := os.Getenv("JSONPATCH_TRIPLES")
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	t.Cleanup(func() {
+		if err := errors.Join(w.Flush(), f.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
 // Whatever the two documents, the patch leads from one to the other: by the strict applier, by Apply,
 // with and without a guide, along chains of versions.
 func TestRandomPairs(t *testing.T) {
@@ -27,6 +50,7 @@ func TestRandomPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	triples := openTriples(t)
 	var old, now, spare jsonpatch.Document
 	for i := range pairs(t) {
 		m := newMaker(uint64(i) / 4) // four steps of each chain
@@ -50,6 +74,13 @@ func TestRandomPairs(t *testing.T) {
 		}
 		judge(t, differ, &old, &now, from, want)
 		judge(t, differ, &old, &spare, from, want)
+		if triples != nil {
+			patch, _ := differ.Append(nil, &old, &now)
+			if len(patch) == 0 {
+				patch = []byte("[]")
+			}
+			fmt.Fprintf(triples, "{\"from\":%s,\"patch\":%s,\"to\":%s}\n", old.Bytes(), patch, now.Bytes())
+		}
 		if patch, _ := differ.Append(nil, &now, &spare); len(patch) > 0 {
 			t.Fatalf("pair %d: %s to itself: %s", i, b, patch)
 		}

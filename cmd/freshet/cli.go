@@ -63,7 +63,7 @@ from a durable history.`,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON, one value a line, for programs")
-	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.topicCommand(), c.versionCommand())
+	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.topicCommand(), c.benchCommand(), c.versionCommand())
 	return root
 }
 

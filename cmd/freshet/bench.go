@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"freshet"
+	"freshet/internal/load" //nolint:depguard // the measuring side, which the server knows nothing of
+)
+
+// benchFlags are the flags of bench.
+type benchFlags struct {
+	load.Params
+	duration, period, jitter string
+	size                     string
+	pids                     []int
+	remote                   bool
+}
+
+func (c *cli) benchCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench [SCENARIO]",
+		Short: "Put a server under load and measure what its subscribers get",
+		Long: `Put a running server under load: topics whose names begin with bench-, which it
+makes and removes, thousands of subscribers, publishers, and a synthetic API for
+the server to poll. It measures what the subscribers get: events per second,
+latency from end to end, what was missed or came twice, bytes on the wire, and
+with --server-pid what it cost the server.
+
+` + scenarioList() + `
+A scenario has defaults for what the flags leave open, and stops by itself. The
+figures are only worth something when nothing else runs; let the server have its
+own processors (taskset). To poll the synthetic API the server must be allowed to
+reach loopback: freshet dev, or egress.allow [127.0.0.0/8].`,
+		Example: `  freshet bench --server-pid $(pidof freshet)
+  freshet bench saturate -n 1000 --size 100
+  freshet bench poll -n 3000 --topics 100 --size 50KB --period PT0.5S --verify 0.01
+  freshet bench idle -n 10000 --duration 30s --json`,
+		Args:      needs(0, 1, "one scenario"),
+		ValidArgs: scenarioNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := "fixed"
+			if len(args) == 1 {
+				name = args[0]
+			}
+			return c.bench(cmd.Context(), name, f)
+		},
+	}
+	c.serverFlag(cmd)
+	flags := cmd.Flags()
+	flags.IntVarP(&f.Subscribers, "subscribers", "n", 0, "how many follow")
+	flags.IntVar(&f.Topics, "topics", 0, "topics they are spread over")
+	flags.StringVar(&f.size, "size", "", "of a message or document, such as 50KB")
+	flags.Float64Var(&f.Rate, "rate", 0, "messages per second, of all topics together")
+	flags.StringVar(&f.duration, "duration", "", "of what is measured; of one step of saturate")
+	flags.StringVar(&f.period, "period", "", "of polls")
+	flags.Float64Var(&f.Renewed, "renewed", 0, "share of a document that each poll finds renewed, such as 0.2")
+	flags.Float64Var(&f.Verify, "verify", 0, "share of subscribers that apply the patches and compare each document, such as 0.01")
+	flags.Float64Var(&f.Slow, "slow", 0, "share of subscribers that stop reading, such as 0.05")
+	flags.StringVar(&f.jitter, "jitter", "", "in which the dropped come back")
+	flags.IntVar(&f.Behind, "behind", 0, "messages that those who resume have missed")
+	flags.IntVar(&f.Publishers, "publishers", 0, "connections that publish; 32")
+	flags.IntVar(&f.AtATime, "at-a-time", 0, "connections begun and not answered yet; 128")
+	flags.IntSliceVar(&f.pids, "server-pid", nil, "process of the server, if it runs here: measure its time and memory")
+	flags.BoolVar(&f.remote, "allow-remote", false, "put a server on another machine under load; only one that is yours")
+	return cmd
+}
+
+func scenarioNames() (names []string) {
+	for _, s := range load.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func scenarioList() string {
+	var b strings.Builder
+	for _, s := range load.Scenarios() {
+		fmt.Fprintf(&b, "  %-9s %s\n", s.Name, s.Summary)
+	}
+	return b.String()
+}
+
+// durations reads those flags that are durations, in one of the two ways to write them.
+func (f *benchFlags) durations() error {
+	for _, d := range []struct {
+		flag, text string
+		into       *time.Duration
+	}{{"duration", f.duration, &f.Duration}, {"period", f.period, &f.Period}, {"jitter", f.jitter, &f.Jitter}} {
+		if d.text == "" {
+			continue
+		}
+		v, err := freshet.ParseDuration(d.text)
+		if err != nil {
+			return usageError{fmt.Errorf("--%s: %w", d.flag, err)}
+		}
+		if v <= 0 {
+			return usageError{fmt.Errorf("--%s must be longer than nothing", d.flag)}
+		}
+		*d.into = time.Duration(v)
+	}
+	if f.size == "" {
+		return nil
+	}
+	n, err := freshet.ParseBytes(f.size)
+	if err != nil {
+		return usageError{fmt.Errorf("--size: %w", err)}
+	}
+	f.Size = int(n)
+	return nil
+}
+
+func (c *cli) bench(ctx context.Context, name string, f benchFlags) error {
+	scenario, ok := load.Find(name)
+	if !ok {
+		return usageError{fmt.Errorf("there is no scenario %q: use one of %s", name, strings.Join(scenarioNames(), ", "))}
+	}
+	if err := f.durations(); err != nil {
+		return err
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	address := c.address()
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	if !f.remote {
+		if err := onThisMachine(ctx, address); err != nil {
+			return err
+		}
+	}
+	server, err := load.Freshet(address, cl, f.pids)
+	if err != nil {
+		return usageError{err}
+	}
+	status := &statusLine{to: c.err}
+	f.Progress = status.show
+	report, err := load.Run(ctx, server, scenario, f.Params)
+	status.end()
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.writeJSON(report)
+	}
+	for _, line := range report.Lines() {
+		c.out.printf("%s  %s\n", c.out.style(dim, pad(line.Name, 16)), line.Value)
+	}
+	return nil
+}
+
+// onThisMachine refuses servers elsewhere: load may do harm.
+func onThisMachine(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return usageError{err}
+	}
+	addrs, err := new(net.Resolver).LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	for _, a := range addrs {
+		if !netip.Addr.IsLoopback(a.Unmap()) {
+			return usageError{fmt.Errorf("%s is not on this machine: say --allow-remote if it is yours and may be put under load", u.Host)}
+		}
+	}
+	return nil
+}
+
+// A statusLine shows what goes on: on a terminal in one line that changes, else a line each.
+type statusLine struct {
+	to    *terminal
+	shown bool
+}
+
+func (s *statusLine) show(text string) {
+	if !s.to.isTTY {
+		s.to.printf("%s\n", text)
+		return
+	}
+	s.to.printf("\r\x1b[K%s", s.to.style(dim, shorten(text, s.to.width()-1)))
+	s.shown = true
+}
+
+func (s *statusLine) end() {
+	if s.shown {
+		s.to.printf("\r\x1b[K")
+	}
+}

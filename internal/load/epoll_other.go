@@ -1,0 +1,14 @@
+//go:build !linux
+
+package load
+
+import "net/netip"
+
+// link is what a network keeps of a connection.
+type link struct {
+	socket *socket
+}
+
+func newNetwork(l *loop, addr netip.Addr, port int, _ bool) (network, error) {
+	return newSockets(l, netip.AddrPortFrom(addr, uint16(port))), nil //nolint:gosec // a port
+}

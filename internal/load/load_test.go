@@ -1,0 +1,145 @@
+package load_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"freshet"
+	"freshet/client"
+	"freshet/internal/app"
+	"freshet/internal/load"
+)
+
+// start runs a whole Freshet.
+func start(t *testing.T) (*load.Server, *client.Client) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan app.Server, 1), make(chan error, 1)
+	go func() {
+		ended <- app.Run(ctx, app.Config{Listen: "127.0.0.1:0", Data: t.TempDir(), Dev: true, Journal: app.JournalConfig{Sync: "1s"}},
+			slog.New(slog.DiscardHandler), func(s app.Server) { ready <- s })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	var s app.Server
+	select {
+	case s = <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	c, err := client.New(s.URL, client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := load.Freshet(s.URL, c, []int{os.Getpid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, c
+}
+
+// Every scenario, small, against a whole server: what comes is complete, in order and right, and
+// nothing is left behind.
+func TestScenarios(t *testing.T) {
+	server, c := start(t)
+	for _, tt := range []struct {
+		scenario string
+		params   load.Params
+		check    func(r *load.Report) bool
+	}{
+		{"fixed", load.Params{Subscribers: 40, Topics: 4, Rate: 50, Duration: time.Second}, func(r *load.Report) bool {
+			return r.Published >= 45 && r.Delivered == 10*r.Published && r.P99 > 0 && r.BytesPerEvent > 100
+		}},
+		{"fixed", load.Params{Subscribers: 20, Rate: 50, Duration: 500 * time.Millisecond, Goroutines: true}, func(r *load.Report) bool {
+			return r.Published >= 20 && r.Delivered == 20*r.Published
+		}},
+		{"burst", load.Params{Subscribers: 50}, func(r *load.Report) bool { return r.Delivered == 500 && r.Burst > 0 }},
+		{"idle", load.Params{Subscribers: 100, Duration: 200 * time.Millisecond}, func(r *load.Report) bool {
+			return r.ConnectsPerSecond > 0 && r.Memory > 0
+		}},
+		{"poll", load.Params{Subscribers: 20, Topics: 4, Size: 5000, Verify: 0.5, Duration: time.Second}, func(r *load.Report) bool {
+			return r.Published >= 6 && r.Delivered > 0 && r.Verified > 0 && r.BytesPerEvent < 3000
+		}},
+		{"resume", load.Params{Subscribers: 30, Behind: 20}, func(r *load.Report) bool { return r.Delivered == 600 && r.P99 > 0 }},
+		{"storm", load.Params{Subscribers: 50, Jitter: 300 * time.Millisecond, Rate: 20}, func(r *load.Report) bool {
+			return r.Delivered == 50*r.Published && r.Back > 0 && r.Back < 20
+		}},
+		{"slow", load.Params{Subscribers: 20, Slow: 0.1, Rate: 50, Duration: time.Second}, func(r *load.Report) bool {
+			return r.Final == 2 && r.FinalWrong == 0 && r.P99Before > 0
+		}},
+	} {
+		t.Run(tt.scenario, func(t *testing.T) {
+			s, ok := load.Find(tt.scenario)
+			if !ok {
+				t.Fatal("there is no such scenario")
+			}
+			r, err := load.Run(t.Context(), server, s, tt.params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.check(r) || r.Missing > 0 || r.Gaps > 0 || r.Repeats > 0 || r.Wrong > 0 || r.Lost > 0 {
+				t.Errorf("%+v", *r)
+			}
+			for topic, err := range c.Topics(t.Context(), client.ListOptions{}) {
+				t.Errorf("topic %s is left behind, %v", topic.Name, err)
+			}
+		})
+	}
+}
+
+func TestSaturate(t *testing.T) {
+	server, _ := start(t)
+	s, _ := load.Find("saturate")
+	var said []string
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := fmt.Errorf("enough")
+	r, err := load.Run(ctx, server, s, load.Params{Subscribers: 10, Duration: 100 * time.Millisecond, Progress: func(text string) {
+		if said = append(said, text); strings.Contains(text, "events/s wanted") && len(said) > 6 {
+			cancel(enough)
+		}
+	}})
+	// It was stopped on the way, unless the machine was too slow for the first steps.
+	if err == nil && len(r.Steps) < 2 || err != nil && !strings.Contains(err.Error(), "enough") {
+		t.Errorf("%v after %q", err, said)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	s, _ := load.Find("fixed")
+	nobody := &load.Server{Addr: "127.0.0.1:1"}
+	nobody.Subscribe = func(string, string) (string, []string) { return "/", nil }
+	nobody.Publish = func(string, []byte) (string, []string, []byte) { return "/", nil, nil }
+	for name, p := range map[string]load.Params{
+		"too many":   {Subscribers: load.MaxSubscribers + 1},
+		"too long":   {Duration: 2 * time.Hour},
+		"too large":  {Size: freshet.DefaultPayload + 1},
+		"no share":   {Verify: 2},
+		"no rate":    {Rate: -1},
+		"few to ask": {Subscribers: 2, Topics: 3},
+	} {
+		if _, err := load.Run(t.Context(), nobody, s, p); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := load.Run(ctx, nobody, s, load.Params{Subscribers: 2}); err == nil {
+		t.Error("no server, and no error")
+	}
+	if _, ok := load.Find("nonsense"); ok {
+		t.Error("there is a scenario called nonsense")
+	}
+	if _, err := load.Freshet("https://127.0.0.1", nil, nil); err == nil {
+		t.Error("TLS, and no error")
+	}
+}

@@ -1,0 +1,154 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A post is one message on its way to the server.
+type post struct {
+	target string   // of the request
+	header []string // lines
+	body   []byte
+}
+
+// A publisher posts messages over connections of its own.
+type publisher struct {
+	addr  string
+	conns []*postConn
+	next  atomic.Int64 // number of the message to come
+}
+
+// newPublisher keeps up to n posts on their way at once. Its messages keep their order if n is 1.
+func newPublisher(addr string, n int) *publisher {
+	p := &publisher{addr: addr}
+	for range n {
+		p.conns = append(p.conns, &postConn{addr: addr})
+	}
+	return p
+}
+
+func (p *publisher) close() {
+	for _, c := range p.conns {
+		c.close()
+	}
+}
+
+// sent says what became of a run.
+type sent struct {
+	messages int64 // accepted by the server
+	failed   int64
+	failure  error
+}
+
+// run posts what build makes, rate messages per second for a time: the k-th is due k/rate after the
+// start, and is late where all connections wait for an answer. A rate of 0 is as fast as answers come.
+func (p *publisher) run(ctx context.Context, rate float64, d time.Duration, build func(s stamp) post) sent {
+	start := time.Now()
+	var total sent
+	var mu sync.Mutex // guards total
+	var due atomic.Int64
+	var wg sync.WaitGroup
+	for _, c := range p.conns {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				at := start
+				if rate > 0 {
+					at = start.Add(time.Duration(float64(due.Add(1)-1) / rate * float64(time.Second)))
+				}
+				if at.Sub(start) >= d || time.Since(start) >= d || sleep(ctx, time.Until(at)) != nil {
+					return
+				}
+				_, err := c.post(ctx, build(stamp{now(), int(p.next.Add(1))}))
+				mu.Lock()
+				if err == nil {
+					total.messages++
+				} else {
+					total.failed++
+					total.failure = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return total
+}
+
+// one posts one message and returns its event id, if the server tells it by an ETag.
+func (p *publisher) one(ctx context.Context, build func(s stamp) post) (id string, err error) {
+	return p.conns[0].post(ctx, build(stamp{now(), int(p.next.Add(1))}))
+}
+
+// A postConn is a kept HTTP/1.1 connection for posts, one at a time.
+type postConn struct {
+	addr string
+	conn net.Conn
+	r    *bufio.Reader
+	buf  []byte
+}
+
+// postLimit is how long the server may take to answer a post.
+const postLimit = 10 * time.Second
+
+func (c *postConn) post(ctx context.Context, m post) (etag string, err error) {
+	if c.conn == nil {
+		if c.conn, err = new(net.Dialer).DialContext(ctx, "tcp", c.addr); err != nil {
+			return "", fmt.Errorf("publish: %w", err)
+		}
+		c.r = bufio.NewReaderSize(c.conn, 2<<10)
+	}
+	if etag, err = c.exchange(m); err != nil {
+		c.close()
+		return "", fmt.Errorf("publish: %w", err)
+	}
+	return etag, nil
+}
+
+func (c *postConn) exchange(m post) (etag string, err error) {
+	b := append(c.buf[:0], "POST "...)
+	b = append(b, m.target...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, c.addr...)
+	for _, line := range m.header {
+		b = append(append(b, "\r\n"...), line...)
+	}
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(m.body)), 10)
+	b = append(append(b, "\r\n\r\n"...), m.body...)
+	c.buf = b
+	if err := c.conn.SetDeadline(time.Now().Add(postLimit)); err != nil {
+		return "", err
+	}
+	if _, err := c.conn.Write(b); err != nil {
+		return "", err
+	}
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return "", err
+	}
+	if res.StatusCode/100 != 2 {
+		return "", fmt.Errorf("the server answered with %s: %.300s", res.Status, text)
+	}
+	return res.Header.Get("ETag"), nil
+}
+
+func (c *postConn) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}

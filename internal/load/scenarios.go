@@ -1,0 +1,235 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"freshet"
+)
+
+// tail is how long what was published may take to come before it counts as missing.
+const tail = 5 * time.Second
+
+// publish posts messages for a time and reports what came of them.
+func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tally, sent, error) {
+	cpu, _, err := r.usage()
+	if err != nil {
+		return nil, sent{}, err
+	}
+	start := time.Now()
+	r.fleet.Window(start, start.Add(time.Hour))
+	sent := r.publisher.run(ctx, rate, d, r.message)
+	if err := ctx.Err(); err != nil {
+		return nil, sent, context.Cause(ctx)
+	}
+	if sent.messages == 0 {
+		return nil, sent, fmt.Errorf("nothing could be published: %w", sent.failure)
+	}
+	expected := sent.messages * int64(r.Subscribers) / int64(r.Topics)
+	t, err := r.fleet.Until(ctx, tail, func(t *Tally) bool { return t.Stamped >= expected })
+	if err != nil && !errors.Is(err, errLate) {
+		return nil, sent, err
+	}
+	after, memory, err := r.usage()
+	if err != nil {
+		return nil, sent, err
+	}
+	r.report.delivery(t, expected, max(d, time.Duration(t.last-start.UnixNano())), after-cpu)
+	r.report.Published, r.report.Memory = sent.messages, memory
+	return t, sent, nil
+}
+
+// settle lets what connecting left behind come to rest.
+const settle = 300 * time.Millisecond
+
+func (r *run) ready(ctx context.Context) error {
+	if err := r.create(ctx, pushed(r.prefix, freshet.KindEvent, r.Topics)); err != nil {
+		return err
+	}
+	if err := r.connect(ctx, nil); err != nil {
+		return err
+	}
+	// The first messages find cold paths; they count nowhere.
+	r.publisher.run(ctx, 20, settle, r.message)
+	return sleep(ctx, settle)
+}
+
+func (r *run) fixed(ctx context.Context) error {
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	r.say("publishing %.0f messages a second for %s", r.Rate, r.Duration)
+	_, _, err := r.publish(ctx, r.Rate, r.Duration)
+	return err
+}
+
+// saturate raises the rate by half until p99 reaches 100 ms or what is published does not get through
+// in its time. A step that fails is tried once more, as somebody else may have had the processor.
+func (r *run) saturate(ctx context.Context) error {
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	best := *r.report
+	var steps []Step
+	for rate, tries := r.Rate, 0; tries < 2; {
+		t, sent, err := r.publish(ctx, rate, r.Duration)
+		if err != nil {
+			return err
+		}
+		step := Step{Rate: rate, EventsPerSecond: r.report.EventsPerSecond, P99: r.report.P99}
+		wanted := rate * float64(r.Subscribers) / float64(r.Topics)
+		step.Good = t.Latency.Quantile(0.99) < 100*time.Millisecond && r.report.EventsPerSecond > 0.95*wanted &&
+			r.report.Missing == 0 && sent.failed == 0
+		steps = append(steps, step)
+		r.say("%.0f events/s wanted, %.0f came, p99 %.1f ms", wanted, step.EventsPerSecond, step.P99)
+		if !step.Good {
+			tries++
+			continue
+		}
+		best = *r.report
+		rate, tries = rate*1.5, 0
+	}
+	*r.report = best
+	r.report.Steps = steps
+	return nil
+}
+
+const bursts = 10
+
+// burst sends single messages, each once the one before has come everywhere.
+func (r *run) burst(ctx context.Context) error {
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	cpu, _, err := r.usage()
+	if err != nil {
+		return err
+	}
+	var all Tally
+	var last []time.Duration // when the last subscriber had it
+	for i := range bursts {
+		r.say("burst %d of %d", i+1, bursts)
+		r.fleet.Window(time.Now(), time.Now().Add(time.Hour))
+		if _, err := r.publisher.one(ctx, r.message); err != nil {
+			return err
+		}
+		t, err := r.fleet.Until(ctx, tail, func(t *Tally) bool { return t.Stamped >= int64(r.Subscribers/r.Topics) })
+		if err != nil && !errors.Is(err, errLate) {
+			return err
+		}
+		all.add(t)
+		last = append(last, t.Latency.Max())
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	after, memory, err := r.usage()
+	if err != nil {
+		return err
+	}
+	r.report.delivery(&all, int64(bursts*(r.Subscribers/r.Topics)), 0, after-cpu)
+	r.report.Published, r.report.Memory = bursts, memory
+	slices.Sort(last)
+	r.report.Burst = ms(last[len(last)/2])
+	return nil
+}
+
+// idle measures what connections cost that nothing is sent on.
+func (r *run) idle(ctx context.Context) error {
+	if err := r.create(ctx, pushed(r.prefix, freshet.KindEvent, r.Topics)); err != nil {
+		return err
+	}
+	if _, err := r.publisher.one(ctx, r.message); err != nil {
+		return err
+	}
+	if err := sleep(ctx, settle); err != nil {
+		return err
+	}
+	before, base, err := r.usage()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := r.connect(ctx, nil); err != nil {
+		return err
+	}
+	r.report.ConnectsPerSecond = float64(r.Subscribers) / time.Since(began).Seconds()
+	connected, _, err := r.usage()
+	if err != nil {
+		return err
+	}
+	r.say("%d connected, holding for %s", r.Subscribers, r.Duration)
+	if err := sleep(ctx, r.Duration); err != nil {
+		return err
+	}
+	held, memory, err := r.usage()
+	if err != nil {
+		return err
+	}
+	t := r.fleet.Tally()
+	r.report.count(t)
+	r.report.Seconds = r.Duration.Seconds()
+	r.report.CPUPerConnect = us(connected-before) / float64(r.Subscribers)
+	r.report.IdleCPU = 100 * (held - connected).Seconds() / r.Duration.Seconds()
+	r.report.MemoryBase, r.report.Memory = base, memory
+	r.report.MemoryPerConnection = float64(memory-base) / float64(r.Subscribers)
+	if t.Open != r.Subscribers {
+		return fmt.Errorf("only %d of %d connections stayed open", t.Open, r.Subscribers)
+	}
+	return nil
+}
+
+// poll lets the server poll documents, and measures from the origin's answer.
+func (r *run) poll(ctx context.Context) (err error) {
+	if r.origin, err = StartOrigin(ctx, r.Topics, r.Size, r.Renewed); err != nil {
+		return err
+	}
+	r.ledger = r.origin.ledger
+	topics, err := polled(r.prefix, r.origin, r.Topics, r.Period)
+	if err != nil {
+		return err
+	}
+	if err := r.create(ctx, topics); err != nil {
+		return err
+	}
+	if err := r.connect(ctx, nil); err != nil {
+		return err
+	}
+	t, err := r.fleet.Until(ctx, 20*time.Second+r.Period, func(t *Tally) bool { return t.Events >= int64(r.Subscribers) })
+	switch {
+	case err != nil && len(t.lastFault) > 0:
+		return fmt.Errorf("the server does not get the documents: %s", t.lastFault)
+	case err != nil:
+		return fmt.Errorf("the documents do not come (may the server reach %s? freshet serve needs egress.allow for that): %w", r.origin.URL(0), err)
+	}
+	if err := sleep(ctx, 2*r.Period); err != nil {
+		return err
+	}
+	r.say("following for %s", r.Duration)
+	cpu, _, err := r.usage()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	r.fleet.Window(start, start.Add(r.Duration))
+	polls := r.origin.Polls()
+	if err := sleep(ctx, r.Duration); err != nil {
+		return err
+	}
+	polls = r.origin.Polls() - polls
+	after, memory, err := r.usage()
+	if err != nil {
+		return err
+	}
+	expected := polls * int64(r.Subscribers) / int64(r.Topics)
+	r.report.Published, r.report.Memory = polls, memory
+	t, err = r.fleet.Until(ctx, time.Second, func(t *Tally) bool { return t.Stamped >= expected })
+	if err != nil && !errors.Is(err, errLate) {
+		return err
+	}
+	r.report.delivery(t, expected, r.Duration, after-cpu)
+	return nil
+}

@@ -1,0 +1,140 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"freshet"
+	"freshet/client"
+)
+
+// A Server is what is put under load, and how it is spoken to.
+type Server struct {
+	Addr      string // host:port
+	Processes []int  // whose time and memory count; none: not measured
+	Revisions bool   // event ids begin with the revision, so that gaps and repeats show
+
+	// Subscribe is the target of the request that follows a topic, and its header lines, after an event
+	// id, "" for none.
+	Subscribe func(topic, lastID string) (target string, header []string)
+	// Publish is the target, the header lines and the body of the POST of a message.
+	Publish func(topic string, message []byte) (target string, header []string, body []byte)
+	// Create makes topics; nil: they need not be made. Remove takes away what Create made.
+	Create func(ctx context.Context, topics []freshet.Topic) error
+	Remove func(ctx context.Context, topics []freshet.Topic) error
+	// Earliest is a last event id that stands for everything that is kept; "": the id that a post is
+	// answered with, in its ETag, is where to resume.
+	Earliest string
+}
+
+// Freshet is the Server of a running Freshet at base, such as http://127.0.0.1:4440, whose topics c
+// makes. It is plain HTTP.
+func Freshet(base string, c *client.Client, processes []int) (*Server, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("server address: %w", err)
+	}
+	if u.Scheme != "http" || u.Path != "" && u.Path != "/" {
+		return nil, fmt.Errorf("server address %s: the subscribers of a bench speak plain HTTP, without a path before /live", base)
+	}
+	addr := u.Host
+	if u.Port() == "" {
+		addr += ":80"
+	}
+	s := &Server{Addr: addr, Processes: processes, Revisions: true}
+	s.Subscribe = func(topic, lastID string) (string, []string) {
+		if lastID == "" {
+			return "/live/" + topic, nil
+		}
+		return "/live/" + topic, []string{"Last-Event-ID: " + lastID}
+	}
+	s.Publish = func(topic string, message []byte) (string, []string, []byte) {
+		return "/live/" + topic, []string{"Content-Type: application/json"}, message
+	}
+	s.Create = func(ctx context.Context, topics []freshet.Topic) error {
+		return inParallel(ctx, topics, func(t freshet.Topic) error {
+			_, err := c.CreateTopic(ctx, t, client.WriteOptions{})
+			return err
+		})
+	}
+	s.Remove = func(ctx context.Context, topics []freshet.Topic) error {
+		return inParallel(ctx, topics, func(t freshet.Topic) error {
+			err := c.DeleteTopic(ctx, t.Name, client.WriteOptions{})
+			if errors.Is(err, freshet.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	return s, nil
+}
+
+// inParallel does 16 at a time: each waits for a disk.
+func inParallel(ctx context.Context, topics []freshet.Topic, fn func(freshet.Topic) error) error {
+	work, errs := make(chan freshet.Topic), make(chan error, 16)
+	var wg sync.WaitGroup
+	for range cap(errs) {
+		wg.Go(func() {
+			var first error
+			for t := range work {
+				if first == nil {
+					first = fn(t)
+				}
+			}
+			errs <- first
+		})
+	}
+	for _, t := range topics {
+		if ctx.Err() == nil {
+			work <- t
+		}
+	}
+	close(work)
+	wg.Wait()
+	close(errs)
+	all := context.Cause(ctx)
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// request is the head of the request that follows a topic.
+func (s *Server) request(topic, lastID string) []byte {
+	target, header := s.Subscribe(topic, lastID)
+	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.Addr, "Accept: text/event-stream"}, header...)
+	return []byte(strings.Join(lines, "\r\n") + "\r\n\r\n")
+}
+
+// pushed are topics that messages, or documents, are posted to.
+func pushed(prefix string, kind freshet.Kind, n int) []freshet.Topic {
+	topics := make([]freshet.Topic, n)
+	for i := range topics {
+		topics[i] = freshet.Topic{
+			Name: freshet.TopicName(prefix + strconv.Itoa(i)), Kind: kind,
+			Description: "made by freshet bench, which removes it",
+			Source:      freshet.Source{Type: "http-post", AlwaysOn: true},
+		}
+	}
+	return topics
+}
+
+// polled are topics of an origin's documents.
+func polled(prefix string, o *Origin, n int, period time.Duration) ([]freshet.Topic, error) {
+	topics := pushed(prefix, freshet.KindSnapshot, n)
+	for i := range topics {
+		config, err := json.Marshal(map[string]any{"url": o.URL(i), "pollingPeriod": freshet.Duration(period)})
+		if err != nil {
+			return nil, err
+		}
+		topics[i].Source = freshet.Source{Type: "http-poller", AlwaysOn: true, Config: config}
+	}
+	return topics, nil
+}
