@@ -28,6 +28,9 @@ func (r *runner) loadLocked(ctx context.Context) error {
 	}
 	err := r.readLocked(ctx)
 	if errors.Is(err, journal.ErrBroken) {
+		err = r.readLocked(ctx) // what is dropped is gone, so look twice
+	}
+	if errors.Is(err, journal.ErrBroken) {
 		r.log.ErrorContext(ctx, "the topic's history is damaged: it is begun anew", "err", err)
 		if err := r.store.Delete(ctx, r.id); err != nil {
 			return fmt.Errorf("begin a damaged history anew: %w", err)

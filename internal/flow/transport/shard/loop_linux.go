@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,8 +250,7 @@ func (l *loop) pass(g *group) {
 	l.mu.Unlock()
 	g.forget()
 	sent, readers, total := g.batch, 0, 0
-	for i := len(g.conns) - 1; i >= 0; i-- { // backwards, as a connection that is dropped is replaced by the last
-		c := g.conns[i]
+	for _, c := range slices.Backward(g.conns) { // a connection that is dropped is replaced by the last
 		if c.full {
 			continue
 		}

@@ -28,7 +28,7 @@ type Member struct {
 // gives nothing.
 func Positions(id string) map[freshet.TopicName]string {
 	at := map[freshet.TopicName]string{}
-	for _, part := range strings.Split(id, ",") {
+	for part := range strings.SplitSeq(id, ",") {
 		if name, one, ok := strings.Cut(part, "="); ok {
 			at[freshet.TopicName(name)] = one
 		}
