@@ -107,7 +107,7 @@ func (al *alignment) matchRepeated(a, b, restA, restB []int32, c *classes) {
 	back := d.mark()
 	defer d.release(back)
 	n, m := len(a), len(b)
-	limit := min(edits, n+m, 16+4*int(math.Sqrt(float64(n+m)))) // time is O(limit²), which is O(n)
+	limit := min(edits, n+m, 16+2*int(math.Sqrt(float64(n+m)))) // time is O(limit²), which is O(n)
 	same := func(x, y int) bool { return c.of[a[x]] == c.of[c.na+int(b[y])] }
 	v := take(&d.ints, 2*limit+3) // furthest x on each diagonal k, at limit+1+k
 	var trace []int32             // rows of v, 2e+1 long for e edits

@@ -194,6 +194,10 @@ func (al *alignment) unmatched(some, to []int32) []int32 {
 // matchLinks takes over equal containers. Scalars are often equal by chance.
 func (al *alignment) matchLinks() {
 	tape := al.d.b.tape
+	if len(al.a) == 0 {
+		return
+	}
+	first, last := al.a[0].at, al.a[len(al.a)-1].at
 	guess := al.head
 	for j := al.head; j < al.endB; j++ {
 		n := &tape[al.b[j].at]
@@ -202,7 +206,12 @@ func (al *alignment) matchLinks() {
 		}
 		at := int(n.pair - 1)
 		if guess >= len(al.a) || al.a[guess].at != at {
-			guess = sort.Search(len(al.a), func(i int) bool { return al.a[i].at >= at })
+			if guess = 0; last > first { // elements are often of the same size
+				guess = (at - first) * (len(al.a) - 1) / (last - first)
+			}
+			if al.a[guess].at != at {
+				guess = sort.Search(len(al.a), func(i int) bool { return al.a[i].at >= at })
+			}
 		}
 		if guess >= al.head && guess < al.endA && al.a[guess].at == at && al.toB[guess] == 0 {
 			al.pair(guess, j)

@@ -9,9 +9,17 @@ import (
 	"freshet/jsonpatch"
 )
 
+// The sizes of arrays; each is twice the one before.
+const smallest, largest = 781, 100_000
+
 // growth prints how the time of a poll grows when an array doubles.
 func growth(w io.Writer) error {
 	fmt.Fprintln(w, "\nGrowth: CPU ms per poll for an array of n, and how many times that of n/2.")
+	fmt.Fprintf(w, "%-20s", "n")
+	for n := smallest; n <= largest; n *= 2 {
+		fmt.Fprintf(w, " %8d       ", n)
+	}
+	fmt.Fprintln(w)
 	for _, g := range []struct {
 		name string
 		make func(r *rand.Rand, n int) (from, to []byte)
@@ -24,12 +32,17 @@ func growth(w io.Writer) error {
 	} {
 		fmt.Fprintf(w, "%-20s", g.name)
 		var tasks []*task
-		for n := 1000; n <= 128_000; n *= 2 {
-			t, err := pollOf(g.make(rand.New(rand.NewPCG(1, 2)), n))
-			if err != nil {
-				return fmt.Errorf("%s: %w", g.name, err)
+		for n := smallest; n <= largest; n *= 2 {
+			// Several pairs of the same size, or the processor learns a small one by heart.
+			var polls []func()
+			for i := range min(32, largest/n) {
+				poll, err := pollOf(g.make(rand.New(rand.NewPCG(1, uint64(i))), n))
+				if err != nil {
+					return fmt.Errorf("%s: %w", g.name, err)
+				}
+				polls = append(polls, poll)
 			}
-			tasks = append(tasks, t)
+			tasks = append(tasks, &task{call: func(k int) { polls[k%len(polls)]() }})
 		}
 		compare(tasks, 3)
 		for i, t := range tasks {
@@ -61,7 +74,7 @@ func countOps(patch []byte) (int, error) {
 	return len(ops), err
 }
 
-func pollOf(from, to []byte) (*task, error) {
+func pollOf(from, to []byte) (func(), error) {
 	old, err := jsonpatch.Parse(from, jsonpatch.Limits{})
 	if err != nil {
 		return nil, err
@@ -69,12 +82,12 @@ func pollOf(from, to []byte) (*task, error) {
 	d, err := jsonpatch.NewDiffer(jsonpatch.Options{})
 	var now jsonpatch.Document
 	var patch []byte
-	return &task{call: func(int) {
+	return func() {
 		if err := now.Parse(to, old, jsonpatch.Limits{}); err != nil {
 			panic(err) // a document made here
 		}
 		patch, _ = d.Append(patch[:0], old, &now)
-	}}, err
+	}, err
 }
 
 func upTo(n int) []int {

@@ -56,7 +56,7 @@ func run(rounds int, only string, fast bool, out string) error {
 		ratios, best = append(ratios, line.usual), append(best, line.best)
 	}
 	fmt.Printf("geometric means: wI2L UseNumber x%.1f, best set-up x%.1f\n", geomean(ratios), geomean(best))
-	if only == "" {
+	if only == "" || only == "growth" {
 		if err := growth(os.Stdout); err != nil {
 			return err
 		}

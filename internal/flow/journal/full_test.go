@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -97,58 +96,4 @@ func fillDisk(name string) error {
 		}
 	}
 	return f.Close()
-}
-
-// TestTenThousandTopics makes a store of that many topics with history, and has it opened. The
-// time is reported, not judged.
-func TestTenThousandTopics(t *testing.T) {
-	t.Parallel()
-	topics, entries := 10_000, 2
-	if testing.Short() {
-		topics = 500
-	}
-	dir := t.TempDir()
-	e := must(engine.Open(engine.Config{Dir: dir, Sync: "1m"}))(t)
-	j := on(t, e, journal.Config{})
-	var all sync.WaitGroup
-	for w := range 16 {
-		all.Go(func() {
-			for i := w; i < topics; i += 16 {
-				var head freshet.Position
-				id := journal.ID(freshet.TopicName(fmt.Sprint("topic", i)))
-				for rev := range entries {
-					head = must(j.Append(t.Context(), id, head, patch(rev+1, "[]")))(t)
-				}
-				if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: head, Type: freshet.TypeSnapshot, Data: []byte("{}")}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, crashed := range []bool{false, true} {
-		if crashed { // without its index files the store reads everything
-			for _, index := range must(filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*", "msgs", "index.db")))(t) {
-				if err := os.Remove(index); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		start := time.Now()
-		e = must(engine.Open(engine.Config{Dir: dir, Sync: "1m"}))(t)
-		j = on(t, e, journal.Config{})
-		head := must(j.Head(t.Context(), journal.ID("topic7")))(t)
-		ready := time.Since(start)
-		ids := must(j.Topics(t.Context()))(t)
-		if len(ids) != topics || int(head.Revision) != entries {
-			t.Errorf("%d topics, head %v", len(ids), head.Position)
-		}
-		t.Logf("%d topics with %d entries each: ready in %v (without index: %v), listed in %v", topics, entries, ready, crashed, time.Since(start)-ready)
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -119,9 +119,10 @@ func TestWatch(t *testing.T) {
 	views := make([]map[string]string, 3)
 	for i := range views {
 		views[i] = map[string]string{}
+		watched := on(t, e, journal.Config{}).Records("a")
 		all.Go(func() {
 			last := uint64(0)
-			for c, err := range on(t, e, journal.Config{}).Records("a").Watch(ctx) {
+			for c, err := range watched.Watch(ctx) {
 				if err != nil {
 					t.Error(err)
 					return
