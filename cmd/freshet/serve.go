@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +32,10 @@ func (c *cli) serveCommand() *cobra.Command {
 (FRESHET_LISTEN, FRESHET_LOG_LEVEL …), and from flags over both.
 
 It listens on loopback, as there is no authentication yet: put a proxy that
-authenticates in front of it. SIGTERM lets streams end on a whole event first.`,
+authenticates in front of it. SIGTERM lets streams end on a whole event first.
+SIGHUP does the same and starts the program anew, with its configuration read
+again, on the same listening socket: no connect is refused. A socket given by
+systemd (socket activation) is used in place of --listen.`,
 		Example: `  freshet serve -c freshet.yaml
   freshet serve --listen 127.0.0.1:8080 --data /var/lib/freshet
   FRESHET_LOG_FORMAT=json freshet serve`,
@@ -43,7 +49,7 @@ authenticates in front of it. SIGTERM lets streams end on a whole event first.`,
 			if c.json {
 				config.Log.Format = "json"
 			}
-			return app.Run(cmd.Context(), config, newLogger(c.err, config.Log), nil)
+			return serve(cmd.Context(), config, newLogger(c.err, config.Log))
 		},
 	}
 	flags := cmd.Flags()
@@ -56,6 +62,39 @@ authenticates in front of it. SIGTERM lets streams end on a whole event first.`,
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd
+}
+
+// serve runs the server until ctx ends; on SIGHUP it puts a new process in its place.
+func serve(ctx context.Context, config app.Config, log *slog.Logger) (err error) {
+	if config.Listener, err = app.Inherited(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	var listener *os.File
+	err = app.Run(ctx, config, log, func(s app.Server) {
+		context.AfterFunc(ctx, func() { signal.Stop(hangup) })
+		go func() {
+			select {
+			case <-hangup:
+				var err error
+				if listener, err = s.Listener(); err != nil {
+					log.ErrorContext(ctx, "cannot restart", "err", err)
+					return
+				}
+				log.InfoContext(ctx, "restarting")
+				stop()
+			case <-ctx.Done():
+			}
+		}()
+	})
+	if err == nil && listener != nil {
+		return app.Replace(listener)
+	}
+	return err
 }
 
 const defaultConfig = "freshet.yaml"

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"net"
 	"net/netip"
 
 	"freshet"
@@ -20,7 +21,8 @@ type Config struct {
 	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
 	Topics  []freshet.Topic  `json:"topics,omitempty"`
 
-	Portable bool `json:"-"` // streams are written by net/http everywhere; for tests of that path
+	Listener net.Listener `json:"-"` // already listening; Listen then only says how it is reached
+	Portable bool         `json:"-"` // streams are written by net/http everywhere; for tests of that path
 
 	Version string `json:"-"` // of the program; in User-Agent and metrics
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type Server struct {
 	Addr   string          // host:port that it really listens on
 	URL    string          // http://host:port, as people type it
 	Topics []freshet.Topic // that it started with
+	// Listener is another descriptor of the listening socket, to be handed over; nil where there is none.
+	Listener func() (*os.File, error)
 	// Watch calls fn for each change from now on until ctx ends. fn must be quick.
 	Watch func(ctx context.Context, fn func(Change))
 }
@@ -60,12 +63,17 @@ func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Server)) (e
 		return err
 	}
 	c = c.withDefaults()
+	listener := c.Listener
+	if listener != nil {
+		c.Listen = listener.Addr().String()
+	}
 	if err := c.mayListen(log); err != nil {
 		return err
 	}
-	listener, err := listen(ctx, c.Listen)
-	if err != nil {
-		return err
+	if listener == nil {
+		if listener, err = listen(ctx, c.Listen); err != nil {
+			return err
+		}
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it where it got so far
 	s, err := open(ctx, c, log)
@@ -272,7 +280,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	addr := listener.Addr().String()
 	s.log.InfoContext(ctx, "listening", "addr", addr)
 	if ready != nil {
-		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until})
+		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until, Listener: fileOf(listener)})
 	}
 	sweep, endSweep := context.WithCancel(ctx)
 	defer endSweep()
@@ -287,10 +295,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	case <-ctx.Done():
 		close(stopping)
 		s.log.InfoContext(ctx, "stopping: streams end on a whole event", "limit", c.Drain.String())
-		err = s.drain(server, time.Duration(c.Drain))
-		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-			err = errors.Join(err, e)
-		}
+		err = s.drain(server, served, time.Duration(c.Drain))
 	}
 	endSweep()
 	<-swept
@@ -298,16 +303,29 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 }
 
 // drain ends the streams, then waits for the other requests.
-func (s *system) drain(server *http.Server, limit time.Duration) error {
+func (s *system) drain(server *http.Server, served <-chan error, limit time.Duration) error {
 	s.flow.EndFeeds()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	err := server.Shutdown(ctx)
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	if err == nil {
+		err = server.Shutdown(ctx) // for a connection that was accepted while the first one looked
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.WarnContext(ctx, "requests that did not end in time are cut")
 		err = server.Close()
 	}
 	return errors.Join(err, s.streams.Close(ctx))
+}
+
+func fileOf(l net.Listener) func() (*os.File, error) {
+	if f, ok := l.(interface{ File() (*os.File, error) }); ok {
+		return f.File
+	}
+	return func() (*os.File, error) { return nil, fmt.Errorf("a %T has no descriptor", l) }
 }
 
 func hostOf(addr string) string {

@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A restart by SIGHUP hands the listening socket over: not one of those who connect in the meantime is
+// refused or left without an answer, and a publisher loses nothing.
+func TestRestartRefusesNobody(t *testing.T) {
+	s := serve(t, "topics: [{name: log, kind: event, source: {type: http-post, alwaysOn: true}}]\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	var answered atomic.Int64
+	failed := make(chan error, 1)
+	done := make(chan struct{})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			resp, err := client.Get(s.URL + "/livez")
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			if err == nil && resp.StatusCode != http.StatusOK {
+				err = fmt.Errorf("answered %s", resp.Status)
+			}
+			if err != nil {
+				failed <- err
+				return
+			}
+			answered.Add(1)
+		}
+	}()
+	for n := range 5 {
+		for before := answered.Load(); answered.Load() < before+20; {
+			select {
+			case err := <-failed:
+				t.Fatalf("in restart %d: %v\n%s", n, err, s.log)
+			case <-time.After(time.Millisecond):
+			}
+		}
+		if err := s.publish("log", fmt.Sprint(n)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(30 * time.Second); strings.Count(s.log.String(), "msg=listening") < n+2; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("restart %d did not come about:\n%s", n, s.log)
+			}
+		}
+	}
+	cancel()
+	<-done
+	if _, history := s.get("/live/log", "Accept", "application/x-ndjson"); strings.Count(history, "\n") != 5 {
+		t.Errorf("after the restarts the history is\n%s\nwant 5 messages", history)
+	}
+}
+
+// TestSocketActivation starts the server as systemd does: with the socket as descriptor 3.
+func TestSocketActivation(t *testing.T) {
+	port := freePort(t)
+	script := fmt.Sprintf(`import os, socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(8)
+os.dup2(s.fileno(), 3); os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[1], sys.argv[1:])`, port)
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		without(t, "python3 is not installed, which stands in for systemd")
+	}
+	cmd := exec.CommandContext(t.Context(), python, "-c", script, binary, "serve", "--data", t.TempDir())
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}
+	log := newLines()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	match := log.wait(listening, 30*time.Second)
+	if match == nil || match[1] != fmt.Sprintf("127.0.0.1:%d", port) {
+		t.Errorf("listens on %v; want the socket that it was given\n%s", match, log)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v\n%s", err, log)
+	}
+}

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package app
+
+import (
+	"errors"
+	"net"
+	"os"
+)
+
+// Inherited is the listening socket that the process was given: on this system none ever is.
+func Inherited() (net.Listener, error) { return nil, nil }
+
+// Replace is not possible on this system.
+func Replace(*os.File) error {
+	return errors.New("restart: not possible on this system: stop and start")
+}
