@@ -21,7 +21,10 @@ type alignment struct {
 // array tells how array x became y. It reports false when y has better be sent whole.
 func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 	if linked {
-		if done, ok := d.inPlace(x, y, stop); done {
+		changed := len(d.ints)
+		done, ok := d.inPlace(x, y, stop)
+		d.ints = d.ints[:changed]
+		if done {
 			return ok
 		}
 	}
@@ -42,32 +45,36 @@ func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 // done false when it is another case, having told nothing.
 func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 	back := len(d.ints)
-	defer func() { d.ints = d.ints[:back] }()
 	d.lastKey = place{}
 	i, k, changed := x.at+1, 0, 0
 	const little = 64 // bytes in which it does not pay to look for more
 	small := d.a.tape[x.at].len <= little && d.b.tape[y.at].len <= little
-	for j := y.at + 1; j < d.b.end(y); j += int(d.b.tape[j].size) {
-		n := &d.b.tape[j]
-		if i >= d.a.end(x) || int(n.pair) != i+1 {
+	endA := d.a.end(x)
+	tape := d.b.tape
+	for j, endB := y.at+1, d.b.end(y); j < endB; j += int(tape[j].size) {
+		n := &tape[j]
+		if i >= endA || int(n.pair) != i+1 {
 			return false, false
 		}
-		if n.flag&flagSame == 0 {
-			if changed++; !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
-				return false, false
-			}
-			d.ints = append(d.ints, int32(k), int32(j)) //nolint:gosec // bounded by maxSize
+		if n.flag&flagSame != 0 {
+			i += int(n.size)
+			k++
+			continue
 		}
+		if changed++; !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
+			return false, false
+		}
+		d.ints = append(d.ints, int32(k), int32(j)) //nolint:gosec // bounded by maxSize
 		i += int(d.a.tape[i].size)
 		k++
 	}
-	if i < d.a.end(x) {
+	if i < endA {
 		return false, false
 	}
 	if small && len(d.out)+changed*(leastOp+len(d.path)) > stop {
 		return true, false
 	}
-	for c := d.ints[back:]; len(c) > 0; c = c[2:] {
+	for c := d.ints[back:]; len(c) > 0; c = c[2:] { // stays valid when the stack moves
 		j := int(c[1])
 		parent := d.enterIndex(int(c[0]))
 		d.value(d.a.in(x, int(d.b.tape[j].pair-1)), d.b.in(y, j), true)

@@ -1,6 +1,9 @@
 package jsonpatch
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 	self, ok := p.enter(pl, kindArray)
@@ -15,8 +18,8 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 	w := elementWalk{gi: gi, o: o, next: gi + 1, pos: gi + 1, end: gi + int(p.guide[gi].size)}
 	base, element, count, same := len(p.slots), none, 0, true
 	for {
-		at := 0
-		if w.next < w.end {
+		at, near := 0, w.next < w.end && w.jumps < manyJumps
+		if near {
 			g := &p.guide[w.next]
 			if to := p.run(o+int(g.rel), i); i+int(g.len) < to {
 				var n int
@@ -32,7 +35,7 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 		}
 		self, off := len(p.tape), i
 		m := place{rel: uint32(i - start)} //nolint:gosec // bounded by maxSize
-		known := w.next < w.end && w.pos == w.next && p.guide[w.next].kind <= kindNumber && p.s[i] <= '9' && p.s[i] != '"'
+		known := near && w.pos == w.next && p.guide[w.next].kind <= kindNumber && p.s[i] <= '9' && p.s[i] != '"'
 		if !known && (w.pos < w.end || w.look.slots != nil || w.next < w.end) {
 			at = p.counterpart(&w, i)
 		}
@@ -83,7 +86,12 @@ type elementWalk struct {
 	positional bool  // how elements start tells nothing
 	shortest   int   // bytes by which they are looked up
 	look       table // all elements by how they start, after some misses
+	jumps      int   // elements in a row that the table found, each elsewhere
+	tag        int   // the bit of a slot from which on it holds a part of the hash
 }
+
+// manyJumps is when elements seem to be in no order, and it is no use to look near the last.
+const manyJumps = 8
 
 // counterpart guesses which element of the guide became the one at i; 0 is none.
 func (p *parser) counterpart(w *elementWalk, i int) int {
@@ -96,8 +104,19 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 		w.next = w.pos
 		return at
 	}
+	if w.jumps >= manyJumps {
+		next := w.next
+		if at := p.lookUp(w, i); at > 0 {
+			if w.jumps++; at == next {
+				w.jumps = 0
+			}
+			return at
+		}
+		w.jumps = 0
+	}
 	for at, tries := w.next, 0; at < w.end && tries < 3; tries++ {
 		if p.startsLike(i, at, w.o) {
+			w.jumps = 0
 			return w.found(p, at)
 		}
 		at += int(p.guide[at].size)
@@ -109,12 +128,11 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 		if w.look.slots == nil {
 			w.look = p.starts(w)
 		}
-		t := w.look
-		for k := hashText(p.s, i, keyLength(p.s, i, w.shortest)) & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
-			if at := int(t.slots[k] - 1); p.startsLike(i, at, w.o) {
-				return w.found(p, at)
-			}
+		if at := p.lookUp(w, i); at > 0 {
+			w.jumps++
+			return at
 		}
+		w.jumps = 0
 	}
 	at := w.pos
 	if at >= w.end {
@@ -122,6 +140,21 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 	}
 	w.pos += int(p.guide[at].size)
 	return at
+}
+
+// lookUp finds an element of the guide that starts like the one at i, in the table.
+func (p *parser) lookUp(w *elementWalk, i int) int {
+	t := w.look
+	h := hashText(p.s, i, keyLength(p.s, i, w.shortest))
+	for k := h & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
+		// Each look at the guide may be far away in memory; the tag saves most that are in vain.
+		if slot := t.slots[k]; slot>>w.tag == h>>w.tag {
+			if at := int(slot&(1<<w.tag-1) - 1); p.startsLike(i, at, w.o) {
+				return w.found(p, at)
+			}
+		}
+	}
+	return 0
 }
 
 // byPosition gives up guessing: from the element with that number on each is compared with the one
@@ -178,7 +211,7 @@ func keyLength(s []byte, i, shortest int) int {
 // starts makes a table of the elements of the guide's array by how they start.
 func (p *parser) starts(w *elementWalk) (t table) {
 	count := 0
-	w.shortest = prefix
+	w.shortest, w.tag = prefix, bits.Len(uint(w.end)) //nolint:gosec // not negative
 	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
 		count++
 		if p.guide[c].kind >= kindArray {
@@ -190,12 +223,13 @@ func (p *parser) starts(w *elementWalk) (t table) {
 	for c := w.gi + 1; c < w.end && tries > 0; {
 		g := &p.guide[c]
 		v := w.o + int(g.rel)
-		k := hashText(p.old, v, min(keyLength(p.old, v, w.shortest), int(g.len))) & t.mask
+		h := hashText(p.old, v, min(keyLength(p.old, v, w.shortest), int(g.len)))
+		k := h & t.mask
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 			tries--
 		}
-		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(c+1) | h>>w.tag<<w.tag //nolint:gosec // bounded by maxSize
 		c += int(g.size)
 	}
 	return t
