@@ -236,17 +236,12 @@ func (j *Journal) tryPage(ctx context.Context, stream string, body []byte) (mess
 	if err := j.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
 		return nil, false, fmt.Errorf("read %s: %w", stream, err)
 	}
-	last := uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, false, fmt.Errorf("read %s: %w", stream, errRetry)
 		case answer := <-answers:
 			m, err := received(answer)
-			if before, ok := answer.Header["Nats-Last-Sequence"]; ok && before[0] != strconv.FormatUint(last, 10) {
-				// The answer before this one was lost on its way here: nothing is missing in the store.
-				return nil, false, fmt.Errorf("read %s: %w", stream, errRetry)
-			}
 			switch {
 			case errors.Is(err, errNone):
 				return nil, false, nil
@@ -255,7 +250,7 @@ func (j *Journal) tryPage(ctx context.Context, stream string, body []byte) (mess
 			case err != nil:
 				return nil, false, fmt.Errorf("read %s: %w", stream, err)
 			}
-			messages, last = append(messages, m), m.seq
+			messages = append(messages, m)
 		}
 	}
 }
