@@ -1,6 +1,9 @@
 package jsonpatch
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // matchContent pairs elements of equal value.
 func (al *alignment) matchContent(restA, restB []int32) {
@@ -18,8 +21,8 @@ func (al *alignment) matchContent(restA, restB []int32) {
 	}
 	// What is left, of each value the first with the first. Without repeats that is all.
 	head, next := take(&d.ints, c.n+1), take(&d.ints, len(restA))
-	for q := len(a) - 1; q >= 0; q-- {
-		if r := a[q]; al.toB[restA[r]] == 0 {
+	for _, r := range slices.Backward(a) {
+		if al.toB[restA[r]] == 0 {
 			next[r] = head[c.of[r]]
 			head[c.of[r]] = r + 1
 		}
@@ -51,18 +54,18 @@ func (c *classes) sort(al *alignment, restA, restB []int32) (repeats bool) {
 	for r, i := range restA {
 		h := d.hashValue(d.a, al.a[i])
 		hashes[r] = h
-		k := uint32(h) & t.mask //nolint:gosec // the low bits are meant
+		k := uint32(h) & t.mask
 		for t.slots[k] != 0 && hashes[t.slots[k]-1] != h {
 			k = (k + 1) & t.mask
 		}
 		if t.slots[k] == 0 {
-			t.slots[k] = uint32(r + 1) //nolint:gosec // bounded by maxSize
+			t.slots[k] = uint32(r + 1)
 		}
-		c.of[r] = int32(t.slots[k]) //nolint:gosec // for now the first element of that value
+		c.of[r] = int32(t.slots[k])
 	}
 	for q, j := range restB {
 		h := d.hashValue(d.b, al.b[j])
-		k := uint32(h) & t.mask //nolint:gosec // the low bits are meant
+		k := uint32(h) & t.mask
 		for t.slots[k] != 0 && hashes[t.slots[k]-1] != h {
 			k = (k + 1) & t.mask
 		}
@@ -72,7 +75,7 @@ func (c *classes) sort(al *alignment, restA, restB []int32) (repeats bool) {
 		r := t.slots[k] - 1
 		if met[r]++; met[r] == 1 {
 			c.n++
-			first[r] = int32(c.n) //nolint:gosec // bounded by maxSize
+			first[r] = int32(c.n)
 		} else {
 			repeats = true
 		}
@@ -91,7 +94,7 @@ func (c *classes) common(d *Differ, rest, of []int32) []int32 {
 	base := len(d.ints)
 	for r := range rest {
 		if of[r] != 0 {
-			d.ints = append(d.ints, int32(r)) //nolint:gosec // bounded by maxSize
+			d.ints = append(d.ints, int32(r))
 		}
 	}
 	return d.ints[base:len(d.ints):len(d.ints)]
@@ -122,7 +125,7 @@ func (al *alignment) matchRepeated(a, b, restA, restB []int32, c *classes) {
 			for x < n && y < m && y >= 0 && same(x, y) {
 				x, y = x+1, y+1
 			}
-			v[limit+1+k] = int32(x) //nolint:gosec // bounded by maxSize
+			v[limit+1+k] = int32(x)
 			if x >= n && y >= m {
 				trace = d.ints[base:]
 				al.follow(trace, e, k, a, b, restA, restB)
@@ -183,7 +186,7 @@ func (al *alignment) matchRest() {
 				al.pair(i, j)
 				i++
 			}
-		case !moved(int32(j)): //nolint:gosec // bounded by maxSize
+		case !moved(int32(j)):
 			i = int(al.toA[j])
 		}
 	}
@@ -225,7 +228,7 @@ func (al *alignment) findMoved() {
 		if lo == len(tails) {
 			tails = append(tails, 0)
 		}
-		tails[lo] = int32(j + 1) //nolint:gosec // bounded by maxSize
+		tails[lo] = int32(j + 1)
 	}
 	for j := tails[len(tails)-1]; j != 0; j = before[j-1] {
 		moved[j-1] = 0

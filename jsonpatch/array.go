@@ -46,8 +46,8 @@ func (d *Differ) array(x, y ref, linked bool, stop int) bool {
 func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 	back := len(d.ints)
 	d.lastKey = place{}
-	i, k, changed := x.at+1, 0, 0
-	const little = 64 // bytes in which it does not pay to look for more
+	i, k, changed := x.at+1, 0, 0 // changed scalars
+	const little = 64             // bytes in which it does not pay to look for more
 	small := d.a.tape[x.at].len <= little && d.b.tape[y.at].len <= little
 	endA := d.a.end(x)
 	tape := d.b.tape
@@ -61,10 +61,13 @@ func (d *Differ) inPlace(x, y ref, stop int) (done, ok bool) {
 			k++
 			continue
 		}
-		if changed++; !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
+		if n.kind < kindArray {
+			changed++
+		}
+		if !small && (n.kind < kindArray && changed > 1 || !d.sameIdentity(x, y, i, j)) {
 			return false, false
 		}
-		d.ints = append(d.ints, int32(k), int32(j)) //nolint:gosec // bounded by maxSize
+		d.ints = append(d.ints, int32(k), int32(j))
 		i += int(d.a.tape[i].size)
 		k++
 	}
@@ -156,7 +159,7 @@ func (al *alignment) trim() {
 }
 
 func (al *alignment) pair(i, j int) {
-	al.toB[i], al.toA[j] = int32(j+1), int32(i+1) //nolint:gosec // bounded by maxSize
+	al.toB[i], al.toA[j] = int32(j+1), int32(i+1)
 }
 
 // match pairs the elements that are not known to be equal: by identity, then by content, then by their
@@ -181,7 +184,7 @@ func (al *alignment) rest(to []int32, end int) []int32 {
 	base := len(al.d.ints)
 	for i := al.head; i < end; i++ {
 		if to[i] == 0 {
-			al.d.ints = append(al.d.ints, int32(i)) //nolint:gosec // bounded by maxSize
+			al.d.ints = append(al.d.ints, int32(i))
 		}
 	}
 	return al.d.ints[base:len(al.d.ints):len(al.d.ints)]

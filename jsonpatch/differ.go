@@ -61,36 +61,36 @@ type Stats struct {
 	Whole bool // the patch is one replace of the whole document
 }
 
-// NewDiffer checks the options. The error names the field and what is wrong with it.
+// NewDiffer checks the options. The error names the field and says what is wrong with it.
 func NewDiffer(o Options) (*Differ, error) {
 	d := &Differ{tolerance: o.Tolerance, numeric: o.NumericEqual, rollup: o.Rollup}
 	if !(o.Tolerance >= 0) || math.IsInf(o.Tolerance, 0) {
-		return nil, fmt.Errorf("Tolerance: %v is not a number from 0 on", o.Tolerance)
+		return nil, fmt.Errorf("options: Tolerance: %v is not a number from 0 on", o.Tolerance)
 	}
 	if o.Rollup != 0 && (o.Rollup < 10 || o.Rollup > 1000) {
-		return nil, fmt.Errorf("Rollup: %d is not from 10 to 1000", o.Rollup)
+		return nil, fmt.Errorf("options: Rollup: %d is not from 10 to 1000", o.Rollup)
 	}
 	for _, s := range slices.Sorted(maps.Keys(o.ArrayKeys)) {
 		p, err := parsePattern(s)
 		if err != nil {
-			return nil, fmt.Errorf("ArrayKeys: %w", err)
+			return nil, fmt.Errorf("options: ArrayKeys: %w", err)
 		}
 		key := []string{o.ArrayKeys[s]}
 		if strings.HasPrefix(key[0], "/") {
 			if key, err = ParsePointer(key[0]); err != nil {
-				return nil, fmt.Errorf("ArrayKeys[%q]: %w", s, err)
+				return nil, fmt.Errorf("options: ArrayKeys[%q]: %w", s, err)
 			}
 		} else if key[0] == "" {
-			return nil, fmt.Errorf("ArrayKeys[%q]: the name of a member is required", s)
+			return nil, fmt.Errorf("options: ArrayKeys[%q]: the name of a member is required", s)
 		}
 		d.keys = append(d.keys, arrayKey{p, key})
 	}
 	var err error
 	if d.ignore, err = parsePatterns(o.Ignore); err != nil {
-		return nil, fmt.Errorf("Ignore: %w", err)
+		return nil, fmt.Errorf("options: Ignore: %w", err)
 	}
 	if d.sets, err = parsePatterns(o.Sets); err != nil {
-		return nil, fmt.Errorf("Sets: %w", err)
+		return nil, fmt.Errorf("options: Sets: %w", err)
 	}
 	return d, nil
 }

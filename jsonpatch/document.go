@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -158,7 +159,7 @@ func (d *Document) Parse(raw []byte, guide *Document, lim Limits) error {
 func (d *Document) fill(guide *Document, lim Limits) bool {
 	for {
 		p := parser{s: d.text[:len(d.text)+padding], tape: d.tape[:0], slots: d.slots, depth: lim.Depth, most: lim.Members}
-		end := -1
+		var end int
 		if guide != nil {
 			p.old, p.guide = guide.text[:len(guide.text)+padding], guide.tape
 			end = p.guided(0, place{}, 0, 0)
@@ -206,7 +207,7 @@ func (d *Document) write(dst []byte, at, off int) []byte {
 }
 
 // Bytes returns the canonical text. It must not be changed.
-func (d *Document) Bytes() []byte { return d.text[:len(d.text):len(d.text)] }
+func (d *Document) Bytes() []byte { return slices.Clip(d.text) }
 
 // newID returns a random number. Two documents share one with a probability of 2⁻⁶⁴.
 func newID() uint64 { return maphash.String(maphash.MakeSeed(), "") | 1 }

@@ -34,7 +34,7 @@ func (p *parser) guidedArray(i int, pl place, gi, o int) int {
 			}
 		}
 		self, off := len(p.tape), i
-		m := place{rel: uint32(i - start)} //nolint:gosec // bounded by maxSize
+		m := place{rel: uint32(i - start)}
 		known := near && w.pos == w.next && p.guide[w.next].kind <= kindNumber && p.s[i] <= '9' && p.s[i] != '"'
 		if !known && (w.pos < w.end || w.look.slots != nil || w.next < w.end) {
 			at = p.counterpart(&w, i)
@@ -211,7 +211,7 @@ func keyLength(s []byte, i, shortest int) int {
 // starts makes a table of the elements of the guide's array by how they start.
 func (p *parser) starts(w *elementWalk) (t table) {
 	count := 0
-	w.shortest, w.tag = prefix, bits.Len(uint(w.end)) //nolint:gosec // not negative
+	w.shortest, w.tag = prefix, bits.Len(uint(w.end))
 	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
 		count++
 		if p.guide[c].kind >= kindArray {
@@ -229,7 +229,7 @@ func (p *parser) starts(w *elementWalk) (t table) {
 			k = (k + 1) & t.mask
 			tries--
 		}
-		t.slots[k] = uint32(c+1) | h>>w.tag<<w.tag //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(c+1) | h>>w.tag<<w.tag
 		c += int(g.size)
 	}
 	return t

@@ -83,7 +83,7 @@ func (d *Differ) names(a *Document, x ref) table {
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 		}
-		t.slots[k] = uint32(i + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(i + 1)
 	}
 	return t
 }

@@ -50,7 +50,7 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 	n := int(g.len)
 	// The byte behind a number decides whether it ends there.
 	if to := p.run(o, i); i+n < to || i+n == to && g.kind >= kindString {
-		pair := uint32(gi + 1) //nolint:gosec // bounded by maxSize
+		pair := uint32(gi + 1)
 		if g.size == 1 {
 			p.tape = append(p.tape, node{pl.rel, g.len, 1, pair, pl.klen, pl.hash, g.kind, flagSame})
 			return i + n
@@ -61,7 +61,8 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, pair, flagSame
 		return i + n
 	}
-	at, end := len(p.tape), -1
+	at := len(p.tape)
+	var end int
 	switch c := p.s[i]; {
 	case c == '{' && g.kind == kindObject:
 		end = p.guidedObject(i, pl, gi, o)
@@ -74,7 +75,7 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 		return -1
 	}
 	t := &p.tape[at]
-	t.pair = uint32(gi + 1) //nolint:gosec // bounded by maxSize
+	t.pair = uint32(gi + 1)
 	if end-i == n && p.shift == i-o && p.from <= i && end <= p.to {
 		t.flag = flagSame
 	}
@@ -87,7 +88,7 @@ func (p *parser) changed(i int, pl place, at int) int {
 	end := p.value(i, pl, none)
 	if end > 0 {
 		t := &p.tape[self]
-		t.pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+		t.pair = uint32(at + 1)
 		if t.len == p.guide[at].len && end <= p.to {
 			t.flag = flagSame
 		}
@@ -99,8 +100,8 @@ func (p *parser) changed(i int, pl place, at int) int {
 // before p.to, the byte behind each included; first does. It returns the child after them, where the
 // text goes on, and their number. Container and start are where the two containers begin in their texts.
 func (p *parser) take(first, end, container, start int) (next, i, n int) {
-	limit := uint32(p.to - p.shift - container)  //nolint:gosec // bounded by maxSize
-	delta := uint32(container + p.shift - start) //nolint:gosec // wraps around, as rel does
+	limit := uint32(p.to - p.shift - container)
+	delta := uint32(container + p.shift - start)
 	guide := p.guide
 	tape := slices.Grow(p.tape, end-first)
 	k := len(tape)
@@ -115,7 +116,7 @@ func (p *parser) take(first, end, container, start int) (next, i, n int) {
 		t := &tape[k]
 		*t = *g
 		t.rel += delta
-		t.pair = uint32(next + 1) //nolint:gosec // bounded by maxSize
+		t.pair = uint32(next + 1)
 		t.flag = flagSame
 		k++
 		next++
@@ -167,7 +168,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 			at = p.seek(&w, i, m)
 		}
 		i += int(m.klen) + 3
-		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize
+		m.rel = uint32(i - start)
 		switch g := &p.guide[at]; {
 		case at == 0:
 			i = p.value(i, m, none)
@@ -178,7 +179,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		case !known && g.kind < kindArray: // most often found out of order
 			if p.sameScalar(i, o+int(g.rel), g) {
-				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame}) //nolint:gosec // bounded by maxSize
+				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame})
 				i += int(g.len)
 				break
 			}
@@ -186,7 +187,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 			if i = p.value(i, m, none); i < 0 {
 				return -1
 			}
-			p.tape[member].pair = uint32(at + 1) //nolint:gosec // bounded by maxSize
+			p.tape[member].pair = uint32(at + 1)
 			same = false
 		default:
 			member := len(p.tape)
@@ -310,7 +311,7 @@ func (p *parser) members(w *memberWalk) (t table) {
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 		}
-		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(c + 1)
 		if c < w.next {
 			t.slots[k] |= met
 		}

@@ -99,7 +99,7 @@ func (al *alignment) identify(restA, restB []int32, id func(*Document, ref) ref)
 				return false // not unique
 			}
 		}
-		t.slots[k] = uint32(r + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(r + 1)
 	}
 	if 2*found < min(len(restA), len(restB)) {
 		return false
@@ -120,7 +120,7 @@ func (al *alignment) identify(restA, restB []int32, id func(*Document, ref) ref)
 			if taken[r] != 0 {
 				return false
 			}
-			taken[r], taken[len(restA)+q] = 1, int32(r+1) //nolint:gosec // bounded by maxSize
+			taken[r], taken[len(restA)+q] = 1, int32(r+1)
 			paired++
 			break
 		}
@@ -139,5 +139,5 @@ func (d *Document) padded() []byte { return d.text[:len(d.text)+padding] }
 // hashText hashes s[i:i+n]; s is padded.
 func hashText(s []byte, i, n int) uint32 {
 	h := hashBytes(s, i, n)
-	return uint32(h ^ h>>32) //nolint:gosec // the low bits are meant
+	return uint32(h ^ h>>32)
 }

@@ -74,7 +74,7 @@ type lineWalk struct {
 // line notes that a line begins, and copies lines that are in the old source as well. It returns
 // where the texts go on.
 func (src *source) line(w *lineWalk, dst []byte, i, j int) (int, int) {
-	src.lines = append(src.lines, seam{uint32(i), uint32(j)}) //nolint:gosec // bounded by maxSize
+	src.lines = append(src.lines, seam{uint32(i), uint32(j)})
 	lines := w.old.lines
 	// Either the lines since were changed in place, or they are new, or one is gone.
 	for _, at := range [...]int{w.next + w.misses, w.next, w.next + w.misses + 1} {
@@ -82,14 +82,14 @@ func (src *source) line(w *lineWalk, dst []byte, i, j int) (int, int) {
 			continue
 		}
 		first := lines[at]
-		end := first.from + uint32(mismatch(w.old.text[first.from:], src.text[i:])) //nolint:gosec // bounded by maxSize
+		end := first.from + uint32(mismatch(w.old.text[first.from:], src.text[i:]))
 		if lines[at+1].from > end {
 			continue
 		}
 		k := at + 1
 		for ; k < len(lines) && lines[k].from <= end; k++ {
 			l := lines[k]
-			src.lines = append(src.lines, seam{uint32(i) + l.from - first.from, uint32(j) + l.to - first.to}) //nolint:gosec // bounded by maxSize
+			src.lines = append(src.lines, seam{uint32(i) + l.from - first.from, uint32(j) + l.to - first.to})
 		}
 		last := lines[k-1]
 		j += copy(dst[j:], w.oldText[first.to:last.to])

@@ -7,7 +7,7 @@ import (
 )
 
 // seed keeps those who choose the names in a document from choosing names with the same hash.
-var seed = maphash.String(maphash.MakeSeed(), "names") //nolint:gochecknoglobals // never changes
+var seed = maphash.String(maphash.MakeSeed(), "names")
 
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd6e8feb86659fd93)
@@ -16,7 +16,7 @@ func mix(a, b uint64) uint64 {
 
 // hashBytes hashes s[i:i+n]; s is padded.
 func hashBytes(s []byte, i, n int) uint64 {
-	h := seed ^ uint64(n) //nolint:gosec // not negative
+	h := seed ^ uint64(n)
 	for ; n > 8; n -= 8 {
 		h = mix(h, load(s, i))
 		i += 8
@@ -25,7 +25,7 @@ func hashBytes(s []byte, i, n int) uint64 {
 }
 
 // nameHash shortens the hash of a member's name to what a node has room for.
-func nameHash(h uint64) uint16 { return uint16(h ^ h>>32) } //nolint:gosec // the low bits are meant
+func nameHash(h uint64) uint16 { return uint16(h ^ h>>32) }
 
 // A table finds nodes by a hash. Its slots hold 1 + index of a node; 0 is free.
 // Tables on top of each other in one slice are used like a stack.
@@ -36,7 +36,7 @@ type table struct {
 
 // newTable takes slots for n entries from the end of a stack.
 func newTable(stack []uint32, n int) (table, []uint32) {
-	size := 1 << bits.Len(uint(2*n)) //nolint:gosec // not negative
+	size := 1 << bits.Len(uint(2*n))
 	base := len(stack)
 	if base+size > cap(stack) {
 		grown := make([]uint32, base, 2*(base+size))
@@ -45,7 +45,7 @@ func newTable(stack []uint32, n int) (table, []uint32) {
 	}
 	stack = stack[:base+size]
 	clear(stack[base:])
-	return table{stack[base:], uint32(size - 1)}, stack //nolint:gosec // bounded by the nodes
+	return table{stack[base:], uint32(size - 1)}, stack
 }
 
 // spread makes a slot number out of a name's hash, which has 16 bits only.
@@ -85,7 +85,7 @@ func (p *parser) distinct(self, off int) {
 				break
 			}
 		}
-		t.slots[k] = uint32(c + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(c + 1)
 	}
 	p.slots = p.slots[:base]
 }

@@ -115,15 +115,15 @@ func (w *noiseWalk) sameSet(x, y ref) bool {
 	t, slots := newTable(d.slots, len(a))
 	d.slots = slots
 	for i, e := range a {
-		k := uint32(d.hashValue(w.a, e)) & t.mask //nolint:gosec // the low bits are meant
+		k := uint32(d.hashValue(w.a, e)) & t.mask
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 		}
-		t.slots[k] = uint32(i + 1) //nolint:gosec // bounded by maxSize
+		t.slots[k] = uint32(i + 1)
 	}
 	taken := take(&d.ints, len(a))
 	for _, e := range b {
-		k := uint32(d.hashValue(w.b, e)) & t.mask //nolint:gosec // the low bits are meant
+		k := uint32(d.hashValue(w.b, e)) & t.mask
 		for ; t.slots[k] != 0; k = (k + 1) & t.mask {
 			if i := t.slots[k] - 1; taken[i] == 0 && d.equal(w.a, w.b, a[i], e) {
 				taken[i] = 1

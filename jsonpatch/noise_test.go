@@ -111,7 +111,7 @@ func TestOptionErrors(t *testing.T) {
 		"Tolerance: NaN":       {Tolerance: math.NaN()},
 		"Rollup: 5":            {Rollup: 5},
 	} {
-		if _, err := jsonpatch.NewDiffer(o); err == nil || !strings.HasPrefix(err.Error(), field) {
+		if _, err := jsonpatch.NewDiffer(o); err == nil || !strings.HasPrefix(err.Error(), "options: "+field) {
 			t.Errorf("%+v: %v, want an error that begins with %q", o, err, field)
 		}
 	}

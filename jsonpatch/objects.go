@@ -22,10 +22,9 @@ func (d *Differ) object(x, y ref, linked bool, stop int) bool {
 			seen++
 		}
 		if n.flag&flagSame == 0 {
-			d.ints = append(d.ints, int32(j)) //nolint:gosec // bounded by maxSize
-			least += leastOp + len(d.path) + int(n.klen)
-			if n.kind < kindArray {
-				least += int(n.len)
+			d.ints = append(d.ints, int32(j))
+			if n.kind < kindArray || n.pair == 0 { // others may turn out to be equal
+				least += leastOp + len(d.path) + int(n.klen+n.len)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ type place struct {
 type ref struct{ at, off int }
 
 // none is no value at all.
-var none = ref{-1, 0} //nolint:gochecknoglobals // a constant
+var none = ref{-1, 0}
 
 func (p *parser) add(pl place, n int, k kind) {
 	p.tape = append(p.tape, node{rel: pl.rel, klen: pl.klen, hash: pl.hash, len: uint32(n), size: 1, kind: k})
@@ -37,7 +37,7 @@ func (p *parser) add(pl place, n int, k kind) {
 
 // value reads a value. Like is a value of the same tape that probably has the same shape.
 func (p *parser) value(i int, pl place, like ref) int {
-	end := -1
+	var end int
 	switch c := p.s[i]; c {
 	case '"':
 		if end = stringEnd(p.s, i+1) + 1; end == 0 {
@@ -66,7 +66,7 @@ func (p *parser) value(i int, pl place, like ref) int {
 
 func literalEnd(s []byte, i int) int {
 	const ntrue, nfals, nnull = 0x65757274, 0x736c6166, 0x6c6c756e // little-endian words
-	switch x := uint32(load(s, i)); {                              //nolint:gosec // the low half is meant
+	switch x := uint32(load(s, i)); {
 	case x == ntrue || x == nnull:
 		return i + 4
 	case x == nfals && s[i+4] == 'e':
@@ -116,8 +116,8 @@ func (p *parser) enter(pl place, k kind) (self int, ok bool) {
 
 func (p *parser) leave(self, length int) {
 	p.depth++
-	p.tape[self].len = uint32(length)              //nolint:gosec // bounded by maxSize
-	p.tape[self].size = uint32(len(p.tape) - self) //nolint:gosec // bounded by maxSize
+	p.tape[self].len = uint32(length)
+	p.tape[self].size = uint32(len(p.tape) - self)
 }
 
 func (p *parser) array(i int, pl place, like ref) int {
@@ -137,7 +137,7 @@ func (p *parser) array(i int, pl place, like ref) int {
 	}
 	for {
 		at, off := len(p.tape), i
-		pl := place{rel: uint32(i - start)}    //nolint:gosec // bounded by maxSize
+		pl := place{rel: uint32(i - start)}
 		if c := p.s[i]; c <= '9' && c != '"' { // the only place where values come without names in great numbers
 			if i = numberEnd(p.s, i); i < 0 {
 				return -1
@@ -194,7 +194,7 @@ func (p *parser) object(i int, pl place, like ref) int {
 			misses++
 		}
 		i += int(m.klen) + 3
-		m.rel = uint32(i - start) //nolint:gosec // bounded by maxSize
+		m.rel = uint32(i - start)
 		at, off := len(p.tape), i
 		if i = p.value(i, m, twin); i < 0 {
 			return -1
@@ -234,7 +234,7 @@ func (p *parser) name(i int) (place, bool) {
 	if m := special(x); m != 0 { // at most 7 bytes long, as most names are
 		k := bits.TrailingZeros64(m) >> 3
 		if end := i + 1 + k; p.s[end] == '"' && p.s[end+1] == ':' {
-			return place{klen: uint32(k), hash: nameHash(mix(seed^uint64(k), x<<(64-8*k)))}, true //nolint:gosec // k is small
+			return place{klen: uint32(k), hash: nameHash(mix(seed^uint64(k), x<<(64-8*k)))}, true
 		}
 	}
 	end := stringEnd(p.s, i+1)
@@ -242,7 +242,7 @@ func (p *parser) name(i int) (place, bool) {
 		return place{}, false
 	}
 	n := end - i - 1
-	return place{klen: uint32(n), hash: nameHash(hashBytes(p.s, i+1, n))}, true //nolint:gosec // bounded by maxSize
+	return place{klen: uint32(n), hash: nameHash(hashBytes(p.s, i+1, n))}, true
 }
 
 // skipTo looks for the name at i among the next few members of the like object, for records that

@@ -120,7 +120,7 @@ func index(token string) (int, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(token, 10, 40)
-	return int(n), err == nil //nolint:gosec // has 40 bits at most
+	return int(n), err == nil
 }
 
 // formatPointer is the reverse of ParsePointer.

@@ -35,9 +35,26 @@ func TestParsePointer(t *testing.T) {
 func TestLookup(t *testing.T) {
 	const doc = `{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8, "é": 1.50}`
 	for _, tt := range []struct{ pointer, want string }{
-		{"/foo", `["bar","baz"]`}, {"/foo/0", `"bar"`}, {"/", `0`}, {"/a~1b", `1`}, {"/c%d", `2`}, {"/e^f", `3`},
-		{"/g|h", `4`}, {"/i\\j", `5`}, {"/k\"l", `6`}, {"/ ", `7`}, {"/m~0n", `8`}, {"/é", `1.50`},
-		{"/foo/2", ""}, {"/foo/-", ""}, {"/foo/00", ""}, {"/foo/+1", ""}, {"/foo/99999999999999999999", ""}, {"/bar", ""}, {"/foo/0/x", ""}, {"//x", ""},
+		{"/foo", `["bar","baz"]`},
+		{"/foo/0", `"bar"`},
+		{"/", `0`},
+		{"/a~1b", `1`},
+		{"/c%d", `2`},
+		{"/e^f", `3`},
+		{"/g|h", `4`},
+		{"/i\\j", `5`},
+		{"/k\"l", `6`},
+		{"/ ", `7`},
+		{"/m~0n", `8`},
+		{"/é", `1.50`},
+		{"/foo/2", ""},
+		{"/foo/-", ""},
+		{"/foo/00", ""},
+		{"/foo/+1", ""},
+		{"/foo/99999999999999999999", ""},
+		{"/bar", ""},
+		{"/foo/0/x", ""},
+		{"//x", ""},
 	} {
 		got, err := jsonpatch.Lookup([]byte(doc), tt.pointer)
 		if string(got) != tt.want || (tt.want == "") != errors.Is(err, jsonpatch.ErrPath) {

@@ -110,3 +110,23 @@ func judge(t *testing.T, differ *jsonpatch.Differ, old, now *jsonpatch.Document,
 		t.Errorf("Apply(%s, %s) = %s, %v; want %s", old.Bytes(), patch, got, err, now.Bytes())
 	}
 }
+
+// The order of members is no change, however deep, and whatever the guide was taken for.
+func TestShuffledMembers(t *testing.T) {
+	var d jsonpatch.Differ
+	var old, now jsonpatch.Document
+	for i := range 6000 {
+		m := newMaker(uint64(i))
+		v := m.value(6)
+		a, b := m.text(v, 0), m.text(v, 0)
+		if err := old.Parse(a, nil, jsonpatch.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := now.Parse(b, &old, jsonpatch.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if patch, _ := d.Append(nil, &old, &now); len(patch) > 0 {
+			t.Fatalf("%s to %s: %s", a, b, patch)
+		}
+	}
+}

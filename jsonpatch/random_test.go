@@ -15,11 +15,15 @@ type maker struct{ *rand.Rand }
 func newMaker(seed uint64) maker { return maker{rand.New(rand.NewPCG(seed, 7))} }
 
 var (
-	names = []string{"", "a", "b", "id", "name", "a/b", "m~n", "~1", "~01", `q"`, "t\t", "é", "日本", "__proto__", "constructor",
-		"prototype", "0", "1", "-", "a-name-longer-than-sixteen-bytes", "\u0001", "x y", `\`, "toString"}
-	scalars = []any{nil, true, false, json.Number("0"), json.Number("-0"), json.Number("1"), json.Number("1.0"), json.Number("1e400"),
+	names = []string{
+		"", "a", "b", "id", "name", "a/b", "m~n", "~1", "~01", `q"`, "t\t", "é", "日本", "__proto__", "constructor",
+		"prototype", "0", "1", "-", "a-name-longer-than-sixteen-bytes", "\u0001", "x y", `\`, "toString",
+	}
+	scalars = []any{
+		nil, true, false, json.Number("0"), json.Number("-0"), json.Number("1"), json.Number("1.0"), json.Number("1e400"),
 		json.Number("12345678901234567890"), json.Number("9007199254740993"), json.Number("0.1"), "", "a", "b", "é", "\U0001F600", "\u2028", `"\/`,
-		"\u0000\n", "a text that is longer than sixteen bytes", "<html>&"}
+		"\u0000\n", "a text that is longer than sixteen bytes", "<html>&",
+	}
 )
 
 func (m maker) scalar() any {
@@ -85,21 +89,22 @@ func (m maker) next(v any) any {
 func (m maker) change(v any, depth int) any {
 	switch c := v.(type) {
 	case map[string]any:
-		for _, name := range m.order(c) {
-			e := c[name]
-			switch m.IntN(6) {
-			case 0:
-				delete(c, name)
-			case 1:
-				c[names[m.IntN(len(names))]] = m.value(2)
-			case 2:
-				return m.value(depth)
-			default:
-				c[name] = m.change(e, depth-1)
-			}
+		order := m.order(c)
+		if len(order) == 0 {
+			c[names[m.IntN(len(names))]] = m.value(2)
 			return c
 		}
-		c[names[m.IntN(len(names))]] = m.value(2)
+		name := order[0]
+		switch m.IntN(6) {
+		case 0:
+			delete(c, name)
+		case 1:
+			c[names[m.IntN(len(names))]] = m.value(2)
+		case 2:
+			return m.value(depth)
+		default:
+			c[name] = m.change(c[name], depth-1)
+		}
 		return c
 	case []any:
 		i := m.IntN(len(c) + 1)

@@ -1,5 +1,7 @@
 package jsonpatch
 
+import "slices"
+
 // tell writes the operations: removals from the end, moves, insertions from the start, then what
 // changed inside elements. It reports false when they do not fit before stop.
 func (al *alignment) tell(stop int) bool {
@@ -30,9 +32,9 @@ func (al *alignment) tell(stop int) bool {
 
 func (al *alignment) removals(stop int) bool {
 	d := al.d
-	for r := len(al.restA) - 1; r >= 0; r-- {
-		if i := int(al.restA[r]); al.toB[i] == 0 {
-			parent := d.enterIndex(i)
+	for _, i := range slices.Backward(al.restA) {
+		if al.toB[i] == 0 {
+			parent := d.enterIndex(int(i))
 			d.remove()
 			d.leave(parent)
 			if len(d.out) > stop {
@@ -120,7 +122,7 @@ func (al *alignment) moves(stop int) bool {
 	kept := 0
 	for i := al.head; i < al.endA; i++ {
 		if j := al.toB[i]; j != 0 {
-			rank[i-al.head] = int32(kept) //nolint:gosec // bounded by maxSize
+			rank[i-al.head] = int32(kept)
 			staying[kept+1] = staying[kept]
 			if al.moved[j-1] != 0 {
 				pending.add(kept, 1)
