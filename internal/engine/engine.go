@@ -237,7 +237,8 @@ func (e *Engine) Close() error {
 	s := e.current()
 	s.Shutdown()
 	s.WaitForShutdown()
-	if err := e.lock.Close(); err != nil {
+	// Not only closed: a child process that is just being made holds the file until it runs.
+	if err := errors.Join(funlock(e.lock), e.lock.Close()); err != nil {
 		return fmt.Errorf("unlock %s: %w", e.dir, err)
 	}
 	return nil

@@ -21,6 +21,11 @@ func flock(f *os.File) error {
 	return nil
 }
 
+// funlock gives the lock up.
+func funlock(f *os.File) error {
+	return os.NewSyscallError("flock", syscall.Flock(int(f.Fd()), syscall.LOCK_UN)) //nolint:gosec // a descriptor fits
+}
+
 // diskSpace is what is free to us and the whole size of the file system of dir, in bytes.
 func diskSpace(dir string) (free, total int64, ok bool) {
 	var st syscall.Statfs_t

@@ -22,6 +22,11 @@ func flock(f *os.File) error {
 	return nil
 }
 
+// funlock gives the lock up.
+func funlock(f *os.File) error {
+	return os.NewSyscallError("UnlockFileEx", windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: 1}))
+}
+
 // diskSpace is what is free to us and the whole size of the disk of dir, in bytes.
 func diskSpace(dir string) (free, total int64, ok bool) {
 	path, err := windows.UTF16PtrFromString(dir)

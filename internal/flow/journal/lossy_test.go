@@ -35,7 +35,7 @@ func (l *lossy) InProcessConn() (net.Conn, error) {
 func (l *lossy) breaks() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.on && l.rng.IntN(300) == 0
+	return l.on && l.rng.IntN(500) == 0
 }
 
 type lossyConn struct {
@@ -70,7 +70,7 @@ func TestLostAnswers(t *testing.T) {
 	nc := must(nats.Connect("", nats.InProcessServer(l), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})))(t)
 	defer nc.Close()
-	j := must(journal.Open(t.Context(), nc, journal.Config{Patience: 2 * time.Second}, nil))(t)
+	j := must(journal.Open(t.Context(), nc, journal.Config{Patience: 5 * time.Second}, nil))(t)
 	l.mu.Lock()
 	l.on = true
 	l.mu.Unlock()

@@ -236,7 +236,9 @@ func (j *Journal) tryPage(ctx context.Context, stream string, body []byte) (mess
 	if err := j.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
 		return nil, false, fmt.Errorf("read %s: %w", stream, err)
 	}
-	for {
+	// Each answer names the one before. When the connection breaks some are lost while the last ones
+	// still come, over the next.
+	for last := "0"; ; {
 		select {
 		case <-ctx.Done():
 			return nil, false, fmt.Errorf("read %s: %w", stream, errRetry)
@@ -245,12 +247,15 @@ func (j *Journal) tryPage(ctx context.Context, stream string, body []byte) (mess
 			switch {
 			case errors.Is(err, errNone):
 				return nil, false, nil
+			case err != nil && !errors.Is(err, errEnd):
+				return nil, false, fmt.Errorf("read %s: %w", stream, err)
+			case answer.Header.Get("Nats-Last-Sequence") != last:
+				return nil, false, fmt.Errorf("read %s: %w", stream, errRetry)
 			case errors.Is(err, errEnd):
 				return messages, answer.Header.Get("Nats-Num-Pending") != "0", nil
-			case err != nil:
-				return nil, false, fmt.Errorf("read %s: %w", stream, err)
 			}
 			messages = append(messages, m)
+			last = answer.Header.Get("Nats-Sequence")
 		}
 	}
 }
