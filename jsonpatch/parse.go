@@ -75,17 +75,24 @@ func literalEnd(s []byte, i int) int {
 	return -1
 }
 
+// numberEnd reads a number (RFC 8259, section 6).
 func numberEnd(s []byte, i int) int {
 	if s[i] == '-' {
 		i++
 	}
-	if s[i] == '0' {
+	start := i
+	for digit(s[i]) {
 		i++
-	} else if i = digitsEnd(s, i); i < 0 {
+	}
+	if i == start || s[start] == '0' && i > start+1 {
 		return -1
 	}
 	if s[i] == '.' {
-		if i = digitsEnd(s, i+1); i < 0 {
+		i++
+		for start = i; digit(s[i]); {
+			i++
+		}
+		if i == start {
 			return -1
 		}
 	}
@@ -93,16 +100,12 @@ func numberEnd(s []byte, i int) int {
 		if i++; s[i] == '+' || s[i] == '-' {
 			i++
 		}
-		return digitsEnd(s, i)
-	}
-	return i
-}
-
-func digitsEnd(s []byte, i int) int {
-	if !digit(s[i]) {
-		return -1
-	}
-	for i++; digit(s[i]); i++ {
+		for start = i; digit(s[i]); {
+			i++
+		}
+		if i == start {
+			return -1
+		}
 	}
 	return i
 }

@@ -38,7 +38,7 @@ func All() []Corpus {
 		quotes("keyshuffle50K-0", 207, change{}, style{shuffled: true}),
 		quotes("keyshuffle50K-20%r", 207, change{records: 0.2}, style{shuffled: true}),
 		news(50), leaders(100), config(), items("array10k", 10_000), items("array500", 500),
-		vehicles(360), series(1000), tags(800))
+		vehicles(300), series(1000), tags(800))
 }
 
 // A rng is a source of plausible values.

@@ -174,15 +174,15 @@ func items(name string, n int) Corpus {
 // vehicles is GeoJSON in which 60 % move.
 func vehicles(n int) Corpus {
 	r := newRand("vehicles")
-	type vehicle struct{ id, line, lon, lat, speed, at string }
+	type vehicle struct{ id, line, operator, lon, lat, heading, speed, at string }
 	all := make([]vehicle, n)
 	move := func(v *vehicle) {
 		v.lon = strconv.FormatFloat(13+r.Float64(), 'f', 6, 64)
 		v.lat = strconv.FormatFloat(52+r.Float64(), 'f', 6, 64)
-		v.speed, v.at = strconv.FormatFloat(r.Float64()*90, 'f', 1, 64), "17637"+r.text10()
+		v.heading, v.speed, v.at = r.count(360), strconv.FormatFloat(r.Float64()*90, 'f', 1, 64), "17637"+r.text10()
 	}
 	for i := range all {
-		all[i].id, all[i].line = quoted("bus-"+strconv.Itoa(1000+i)), quoted("M"+r.count(60))
+		all[i].id, all[i].line, all[i].operator = quoted("bus-"+strconv.Itoa(1000+i)), quoted("M"+r.count(60)), quoted(r.text(4))
 		move(&all[i])
 	}
 	c := Corpus{Name: "geo300-60%"}
@@ -194,7 +194,7 @@ func vehicles(n int) Corpus {
 				move(v)
 			}
 			rows = append(rows, `{"type":"Feature","geometry":{"type":"Point","coordinates":[`+v.lon+`,`+v.lat+`]},"properties":{"id":`+v.id+
-				`,"line":`+v.line+`,"speed":`+v.speed+`,"at":`+v.at+`}}`)
+				`,"line":`+v.line+`,"operator":`+v.operator+`,"heading":`+v.heading+`,"speed":`+v.speed+`,"at":`+v.at+`}}`)
 		}
 		c.Versions = append(c.Versions, append(list([]byte(`{"type":"FeatureCollection","features":`), rows), '}'))
 	}
