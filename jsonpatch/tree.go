@@ -3,6 +3,7 @@ package jsonpatch
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // A tree is a value that operations may change. It is text until an operation reaches into it; then
@@ -10,8 +11,9 @@ import (
 type tree struct {
 	text   []byte // canonical; stale once there are kids
 	levels int    // at most so many containers within each other, as far as it is text
-	kids   []member
+	kids   []*member
 	object bool // what kids are of
+	found  int  // the member found last: operations tend to come in the order of members
 }
 
 type member struct {
@@ -62,7 +64,7 @@ func (t *tree) open() bool {
 		return false
 	}
 	t.object = s[0] == '{'
-	t.kids = make([]member, 0, 8)
+	all := make([]member, 0, 8)
 	for i := 1; i < len(s)-1; i++ { // each round ends at a comma or at the closing bracket
 		var m member
 		if t.object {
@@ -73,7 +75,11 @@ func (t *tree) open() bool {
 		start := i
 		i = valueEnd(s, i)
 		m.tree = tree{text: s[start:i:i], levels: t.levels - 1}
-		t.kids = append(t.kids, m)
+		all = append(all, m)
+	}
+	t.kids = make([]*member, len(all))
+	for i := range all {
+		t.kids[i] = &all[i]
 	}
 	return true
 }
@@ -117,8 +123,14 @@ func valueEnd(s []byte, i int) int {
 
 func (t *tree) member(name string) int {
 	want := canonicalName(name)
-	for i := range t.kids {
+	n := len(t.kids)
+	for k := range n {
+		i := t.found + k
+		if i >= n {
+			i -= n
+		}
 		if bytes.Equal(t.kids[i].name, want) {
+			t.found = i
 			return i
 		}
 	}
@@ -167,8 +179,8 @@ func (t *tree) remove(path []string) (tree, error) {
 		return tree{}, err
 	}
 	removed := parent.kids[i].tree
-	copy(parent.kids[i:], parent.kids[i+1:])
-	parent.kids = parent.kids[:len(parent.kids)-1]
+	parent.kids = slices.Delete(parent.kids, i, i+1)
+	parent.found = min(parent.found, max(len(parent.kids)-1, 0))
 	return removed, nil
 }
 
@@ -188,7 +200,7 @@ func (t *tree) add(path []string, value tree) (replaced int, err error) {
 			parent.kids[i].tree = value
 			return replaced, nil
 		}
-		parent.kids = append(parent.kids, member{canonicalName(token), value})
+		parent.kids = append(parent.kids, &member{canonicalName(token), value})
 		return 0, nil
 	}
 	i, ok := len(parent.kids), true
@@ -198,8 +210,6 @@ func (t *tree) add(path []string, value tree) (replaced int, err error) {
 	if !ok || i > len(parent.kids) {
 		return 0, fmt.Errorf("%w: %q is no place in an array of %d", ErrPath, token, len(parent.kids))
 	}
-	parent.kids = append(parent.kids, member{})
-	copy(parent.kids[i+1:], parent.kids[i:])
-	parent.kids[i] = member{tree: value}
+	parent.kids = slices.Insert(parent.kids, i, &member{tree: value})
 	return 0, nil
 }
