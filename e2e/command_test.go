@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -19,7 +20,7 @@ func says(t *testing.T, args ...string) string {
 	out, err := command(ctx, args...).Output()
 	if err != nil {
 		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output wraps nothing
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			stderr = exit.Stderr
 		}
 		t.Fatalf("freshet %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr)

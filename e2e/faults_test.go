@@ -69,7 +69,8 @@ func TestUpstreamFaults(t *testing.T) {
 	}
 }
 
-// create makes a topic that polls as often as can be. What is up is answered within its time even on a busy machine.
+// create makes a topic that polls as often as can be, and hardly retries. Its timeout is long enough
+// that an upstream which is well answers in time on a busy machine too.
 func (s *server) create(t *testing.T, name, url string) {
 	t.Helper()
 	topic := fmt.Sprintf(`{"name":%q,"kind":"snapshot","source":{"type":"http-poller","config":{"url":%q,
