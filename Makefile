@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=tools.mod
 FUZZTIME ?= 10s
 ARGS     ?=
 
-.PHONY: help dev build test check lint vuln fuzz bench bench-diff clean
+.PHONY: help dev build test check lint vuln fuzz bench bench-diff bench-fanout clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -51,6 +51,9 @@ bench: ## run the benchmarks beside the code
 
 bench-diff: ## compare the change engine with other libraries
 	cd bench && go run ./diff
+
+bench-fanout: ## measure the fan-out beside other servers; needs a quiet Linux machine with two processors
+	cd bench && go run ./fanout $(ARGS)
 
 clean: ## remove what was built
 	rm -rf bin .skipped

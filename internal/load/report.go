@@ -44,12 +44,13 @@ type Report struct {
 	CPUPerConnect       float64 `json:"cpuPerConnect,omitzero"` // µs of the server
 	IdleCPU             float64 `json:"idleCPU,omitzero"`       // per cent of a core
 
-	Burst         float64 `json:"burst,omitzero"`     // until the last subscriber had it; the median
-	Back          float64 `json:"back,omitzero"`      // seconds until everybody was connected again
-	P99Before     float64 `json:"p99Before,omitzero"` // while everybody read
-	MemoryPerSlow float64 `json:"memoryPerSlow,omitzero"`
-	Final         int     `json:"final,omitzero"`      // verifying subscribers that ended with the newest document
-	FinalWrong    int     `json:"finalWrong,omitzero"` // and those that did not
+	Burst          float64 `json:"burst,omitzero"`     // until the last subscriber had it; the median
+	Back           float64 `json:"back,omitzero"`      // seconds until everybody was connected again
+	P99Before      float64 `json:"p99Before,omitzero"` // while everybody read
+	MemoryPerSlow  float64 `json:"memoryPerSlow,omitzero"`
+	MemoryPerTopic float64 `json:"memoryPerTopic,omitzero"`
+	Final          int     `json:"final,omitzero"`      // verifying subscribers that ended with the newest document
+	FinalWrong     int     `json:"finalWrong,omitzero"` // and those that did not
 
 	Steps []Step `json:"steps,omitempty"`
 }
@@ -121,6 +122,7 @@ func (r *Report) Lines() []Line {
 	add(r.ConnectsPerSecond > 0, "connects", "%s/s, %.0f µs of server CPU each, %.1f %% of a core when idle", thousands(int(r.ConnectsPerSecond)), r.CPUPerConnect, r.IdleCPU)
 	add(r.Memory > 0, "memory", "%.1f MB", float64(r.Memory)/1e6)
 	add(r.MemoryPerConnection > 0, "per connection", "%.2f KB over %.1f MB", r.MemoryPerConnection/1024, float64(r.MemoryBase)/1e6)
+	add(r.MemoryPerTopic > 0, "per topic", "%.2f KB over %.1f MB", r.MemoryPerTopic/1024, float64(r.MemoryBase)/1e6)
 	add(r.MemoryPerSlow > 0, "per slow reader", "%.1f KB", r.MemoryPerSlow/1024)
 	return lines
 }

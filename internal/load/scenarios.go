@@ -67,14 +67,14 @@ func (r *run) fixed(ctx context.Context) error {
 }
 
 // saturate raises the rate by half until p99 reaches 100 ms or what is published does not get through
-// in its time. A step that fails is tried once more, as somebody else may have had the processor.
+// in its time. A step that fails is tried twice more, as somebody else may have had the processor.
 func (r *run) saturate(ctx context.Context) error {
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
 	best := *r.report
 	var steps []Step
-	for rate, tries := r.Rate, 0; tries < 2; {
+	for rate, tries := r.Rate, 0; tries < 3; {
 		t, sent, err := r.publish(ctx, rate, r.Duration)
 		if err != nil {
 			return err
@@ -179,6 +179,46 @@ func (r *run) idle(ctx context.Context) error {
 	if t.Open != r.Subscribers {
 		return fmt.Errorf("only %d of %d connections stayed open", t.Open, r.Subscribers)
 	}
+	return nil
+}
+
+// idleTopics measures what topics cost that nothing happens to.
+func (r *run) idleTopics(ctx context.Context) error {
+	topics := pushed(r.prefix, freshet.KindSnapshot, r.Topics)
+	for i := range topics {
+		topics[i].Source.AlwaysOn = false
+	}
+	// The first ones find the server cold.
+	const first = 10
+	if err := r.create(ctx, topics[:min(first, r.Topics)]); err != nil {
+		return err
+	}
+	if err := sleep(ctx, settle); err != nil {
+		return err
+	}
+	_, base, err := r.usage()
+	if err != nil {
+		return err
+	}
+	rest := topics[min(first, r.Topics):]
+	r.topics = topics
+	if r.server.Create != nil {
+		r.say("making %d topics", len(rest))
+		if err := r.server.Create(ctx, rest); err != nil {
+			return fmt.Errorf("make the topics: %w", err)
+		}
+	}
+	r.say("holding for %s", r.Duration)
+	if err := sleep(ctx, r.Duration); err != nil {
+		return err
+	}
+	_, memory, err := r.usage()
+	if err != nil {
+		return err
+	}
+	r.report.Subscribers, r.report.Seconds = 0, r.Duration.Seconds()
+	r.report.MemoryBase, r.report.Memory = base, memory
+	r.report.MemoryPerTopic = float64(memory-base) / float64(max(len(rest), 1))
 	return nil
 }
 
