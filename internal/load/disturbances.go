@@ -62,7 +62,7 @@ func (r *run) resume(ctx context.Context) error {
 	r.report.Published, r.report.Memory = int64(r.Topics*(r.Behind+1)), memory
 	r.report.Expected, r.report.Delivered = int64(r.Subscribers*want), t.Events
 	r.report.Missing = r.report.Expected - t.Events
-	r.report.rates(t.Events, t.Bytes, wall, after-cpu)
+	r.report.rates(t, t.Events, wall, after-cpu)
 	r.report.quantiles(&t.Completion)
 	return nil
 }

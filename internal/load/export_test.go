@@ -49,3 +49,33 @@ func Message(at int64, number, size int) []byte { return message(stamp{at, numbe
 
 // Holds compares a document with the one that the origin handed over.
 func (o *Origin) Holds(topic int, doc []byte) (right, known bool) { return o.ledger.holds(topic, doc) }
+
+// A Receiver is a subscriber without a connection.
+type Receiver struct{ s *subscriber }
+
+// Receivers are subscribers of one topic.
+func Receivers(n int) []Receiver {
+	l := &loop{fleet: &Fleet{config: FleetConfig{Revisions: true}}, now: now(), tapes: map[int]*tape{}}
+	l.tally.until = l.now
+	var all []Receiver
+	for range n {
+		r := Receiver{&subscriber{loop: l, state: stateOpening}}
+		r.Receive([]byte("HTTP/1.1 200 OK\r\n\r\n"))
+		all = append(all, r)
+	}
+	return all
+}
+
+// Receive takes what came in one read.
+func (r Receiver) Receive(b []byte) {
+	if err := r.s.received(b); err != nil {
+		panic(err)
+	}
+}
+
+// Tally is what all receivers got, and ID the last id of this one.
+func (r Receiver) Tally() *Tally { return &r.s.loop.tally }
+func (r Receiver) ID() string    { return string(r.s.id) }
+
+// Forget makes the next revision the first.
+func (r Receiver) Forget() { r.s.revision = 0 }

@@ -100,7 +100,7 @@ func StartFleet(ctx context.Context, c FleetConfig) (*Fleet, error) {
 	}
 	f := &Fleet{config: c}
 	for range max(runtime.NumCPU()/2, 1) {
-		l := &loop{fleet: f, atATime: max(c.AtATime/max(runtime.NumCPU()/2, 1), 1)}
+		l := &loop{fleet: f, tapes: map[int]*tape{}, atATime: max(c.AtATime/max(runtime.NumCPU()/2, 1), 1)}
 		l.tally.since = math.MaxInt64
 		if l.network, err = newNetwork(l, addr[0].Unmap(), portOf(c.Addr), c.Goroutines); err != nil {
 			return nil, errors.Join(err, f.Close())

@@ -17,7 +17,8 @@ type loop struct {
 	opening     int
 	atATime     int
 	tally       Tally
-	now         int64 // when the last read returned, ns
+	tapes       map[int]*tape // by topic
+	now         int64         // when the last read returned, ns
 }
 
 // A network moves the bytes of a loop's subscribers: it calls received with what comes, and lost when
@@ -28,6 +29,15 @@ type network interface {
 	pause(s *subscriber, on bool)
 	do(fn func()) bool // runs fn where the loop runs, soon; false, and not at all, once closed
 	close() error
+}
+
+func (l *loop) tape(topic int) *tape {
+	t := l.tapes[topic]
+	if t == nil {
+		t = &tape{}
+		l.tapes[topic] = t
+	}
+	return t
 }
 
 type statusError struct{ status int }

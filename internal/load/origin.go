@@ -22,8 +22,11 @@ type Origin struct {
 
 	mu    sync.Mutex
 	docs  []*document // guarded by mu
-	polls int64       // guarded by mu
 	last  [][]byte    // guarded by mu; for documents that do not change
+	polls int64       // guarded by mu; requests answered
+
+	since, until int64 // guarded by mu; ns since 1970
+	handed       int64 // guarded by mu; documents with stamps in [since, until)
 }
 
 // StartOrigin serves topics documents of about size bytes, of which each request renews a share of
@@ -50,6 +53,19 @@ func (o *Origin) Polls() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.polls
+}
+
+// window makes the origin count the documents whose stamps are in [since, until).
+func (o *Origin) window(since, until time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.since, o.until, o.handed = since.UnixNano(), until.UnixNano(), 0
+}
+
+func (o *Origin) inWindow() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.handed
 }
 
 // Close ends the server.
@@ -88,7 +104,11 @@ func (o *Origin) next(topic int) (doc []byte, number int) {
 	if d.renewed == 0 && o.last[topic] != nil {
 		return o.last[topic], d.number
 	}
-	doc, number = d.next(now())
+	at := now()
+	if at >= o.since && at < o.until {
+		o.handed++
+	}
+	doc, number = d.next(at)
 	o.last[topic] = doc
 	o.ledger.put(topic, number, doc)
 	return doc, number

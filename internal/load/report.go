@@ -75,15 +75,19 @@ func (r *Report) quantiles(h *Histogram) {
 	r.P50, r.P99, r.P999, r.Max = ms(h.Quantile(0.5)), ms(h.Quantile(0.99)), ms(h.Quantile(0.999)), ms(h.Max())
 }
 
-func (r *Report) rates(events, bytes int64, d, cpu time.Duration) {
+// rates reports events that came in a time, and what they cost. The bytes are those of all events of t,
+// stamped in the window or not.
+func (r *Report) rates(t *Tally, events int64, d, cpu time.Duration) {
 	r.Seconds = d.Seconds()
+	if t.Events > 0 {
+		r.BytesPerEvent = float64(t.Bytes) / float64(t.Events)
+	}
 	if events == 0 {
 		return
 	}
 	if d > 0 {
 		r.EventsPerSecond = float64(events) / d.Seconds()
 	}
-	r.BytesPerEvent = float64(bytes) / float64(events)
 	r.CPUPerEvent = us(cpu) / float64(events)
 }
 
@@ -92,7 +96,7 @@ func (r *Report) delivery(t *Tally, expected int64, d, cpu time.Duration) {
 	r.count(t)
 	r.quantiles(&t.Latency)
 	r.Expected, r.Delivered, r.Missing = expected, t.Stamped, max(expected-t.Stamped, 0)
-	r.rates(t.Stamped, t.Bytes, d, cpu)
+	r.rates(t, t.Stamped, d, cpu)
 }
 
 // A Line is one figure for people.

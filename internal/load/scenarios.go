@@ -253,13 +253,15 @@ func (r *run) poll(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	r.fleet.Window(start, start.Add(r.Duration))
-	polls := r.origin.Polls()
-	if err := sleep(ctx, r.Duration); err != nil {
+	// The fleet must count from the start of the window on, so that it begins a moment later.
+	start := time.Now().Add(20 * time.Millisecond)
+	end := start.Add(r.Duration)
+	r.origin.window(start, end)
+	r.fleet.Window(start, end)
+	if err := sleep(ctx, time.Until(end)); err != nil {
 		return err
 	}
-	polls = r.origin.Polls() - polls
+	polls := r.origin.inWindow()
 	after, memory, err := r.usage()
 	if err != nil {
 		return err

@@ -8,7 +8,8 @@ import (
 // An event is one dispatched server-sent event. Its slices are good only while it is handled.
 type event struct {
 	name, data, id []byte
-	reset          bool // a comment line says that what came before does not count any more
+	raw            []byte // the block that it came in
+	reset          bool   // a comment line says that what came before does not count any more
 }
 
 // A stream reads server-sent events as they come (WHATWG HTML, 9.2.6), lines that end with a CR
@@ -65,6 +66,7 @@ func (s *stream) parse(b []byte, to sink) (used int) {
 		}
 		if len(line) == 0 {
 			if dataLines > 0 {
+				ev.raw = b[used:at]
 				to.event(&ev)
 			}
 			ev, lines, dataLines, used = event{}, 0, 0, at

@@ -49,13 +49,14 @@ func (s *subscriber) event(ev *event) {
 		t.lastFault = append(t.lastFault[:0], ev.data...)
 		return
 	}
-	if st, ok := findStamp(ev.data); ok && st.at >= t.since && st.at < t.until {
+	st, _ := findStamp(ev.data)
+	if st.at >= t.since && st.at < t.until {
 		t.Stamped++
 		t.Latency.Record(time.Duration(s.loop.now - st.at))
 		t.last = s.loop.now
 	}
 	if s.loop.fleet.config.Revisions {
-		s.order(ev)
+		s.order(ev, st.at)
 	}
 	if s.verify {
 		s.apply(ev)
@@ -68,7 +69,7 @@ func (s *subscriber) event(ev *event) {
 
 // order compares the revision of an event with the one before: messages come one by one, while a
 // reader of a document may skip revisions where it was slow.
-func (s *subscriber) order(ev *event) {
+func (s *subscriber) order(ev *event, at int64) {
 	t := &s.loop.tally
 	rev, n := digits(ev.id)
 	if n == 0 {
@@ -82,6 +83,9 @@ func (s *subscriber) order(ev *event) {
 	case step <= 0:
 		t.Repeats++
 	case step == 1:
+		if string(ev.name) == "event" {
+			s.loop.tape(s.topic).add(rev, ev, at)
+		}
 	case string(ev.name) == "event":
 		t.Gaps += int64(step - 1)
 	default:
@@ -136,7 +140,7 @@ func (s *subscriber) received(b []byte) error {
 				return err
 			}
 		}
-		if len(body) > 0 {
+		if body = s.known(body); len(body) > 0 {
 			if err := s.stream.feed(body, s); err != nil {
 				return err
 			}
