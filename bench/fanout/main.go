@@ -1,7 +1,7 @@
 // Fanout measures Freshet's fan-out beside other servers, all in one run: idle memory, saturation,
 // CPU per event, bursts, polling, resumption, storms and slow readers. The server is pinned to one
 // processor and the load to another. It prints what must be shown with what was, and writes
-// out/fanout.json.
+// out/fanout.json, and the tables of docs/performance.md to out/fanout.md.
 //
 // It installs nothing, and ends the processes that it starts, no others.
 package main
@@ -128,10 +128,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	medians := median(entries, rows(many))
 	targets := judged(medians)
-	if o.only == "" || len(entries) > 0 {
-		printTargets(targets, o)
-	}
-	return write(o, many, all, entries, targets)
+	printTargets(targets, o)
+	tables := markdown(targets, medians, rows(many), all)
+	return errors.Join(write(o, many, all, entries, targets), os.WriteFile(strings.TrimSuffix(o.out, ".json")+".md", []byte(tables), 0o600))
 }
 
 func because(skip string) string {

@@ -56,7 +56,7 @@ func (a *answer) next(b []byte) (body, rest []byte, err error) {
 		return a.body(b)
 	case inChunkEnd:
 		line, rest, err := a.until(b, "\r\n", maxLine)
-		if line != nil && len(line) > 0 {
+		if len(line) > 0 {
 			return nil, rest, errors.New("a chunk is longer than it said")
 		}
 		if line != nil {

@@ -52,6 +52,13 @@ func start(t *testing.T) (*load.Server, *client.Client) {
 // nothing is left behind.
 func TestScenarios(t *testing.T) {
 	server, c := start(t)
+	t.Run("all", func(t *testing.T) { small(t, server) })
+	for topic, err := range c.Topics(t.Context(), client.ListOptions{}) {
+		t.Errorf("topic %s is left behind, %v", topic.Name, err)
+	}
+}
+
+func small(t *testing.T, server *load.Server) {
 	for _, tt := range []struct {
 		scenario string
 		params   load.Params
@@ -70,6 +77,7 @@ func TestScenarios(t *testing.T) {
 		{"poll", load.Params{Subscribers: 20, Topics: 4, Size: 5000, Verify: 0.5, Duration: time.Second}, func(r *load.Report) bool {
 			return r.Published >= 6 && r.Delivered > 0 && r.Verified > 0 && r.BytesPerEvent < 3000
 		}},
+		{"topics", load.Params{Topics: 30, Duration: 100 * time.Millisecond}, func(r *load.Report) bool { return r.MemoryBase > 0 && r.Memory > 0 }},
 		{"resume", load.Params{Subscribers: 30, Behind: 20}, func(r *load.Report) bool { return r.Delivered == 600 && r.P99 > 0 }},
 		{"storm", load.Params{Subscribers: 50, Jitter: 300 * time.Millisecond, Rate: 20}, func(r *load.Report) bool {
 			return r.Delivered == 50*r.Published && r.Back > 0 && r.Back < 20
@@ -79,6 +87,7 @@ func TestScenarios(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.scenario, func(t *testing.T) {
+			t.Parallel()
 			s, ok := load.Find(tt.scenario)
 			if !ok {
 				t.Fatal("there is no such scenario")
@@ -89,9 +98,6 @@ func TestScenarios(t *testing.T) {
 			}
 			if !tt.check(r) || r.Missing > 0 || r.Gaps > 0 || r.Repeats > 0 || r.Wrong > 0 || r.Lost > 0 {
 				t.Errorf("%+v", *r)
-			}
-			for topic, err := range c.Topics(t.Context(), client.ListOptions{}) {
-				t.Errorf("topic %s is left behind, %v", topic.Name, err)
 			}
 		})
 	}

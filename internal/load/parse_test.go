@@ -42,7 +42,7 @@ func chunks(n int) string {
 func TestAnswerCutAnywhere(t *testing.T) {
 	for name, text := range map[string]string{
 		"until the end of the connection": plain,
-		"in chunks of one byte":           chunks(1),
+		"in chunks of 11 bytes":           chunks(11),
 		"in chunks of 17 bytes":           chunks(17),
 		"in one chunk":                    chunks(len(blocks)),
 	} {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,6 +18,8 @@ type sockets struct {
 	loop    *loop
 	to      netip.AddrPort
 	readers sync.WaitGroup
+	ctx     context.Context // of dialling; done once closed
+	cancel  context.CancelFunc
 
 	mu     sync.Mutex // held where the loop runs
 	closed bool       // guarded by mu
@@ -30,7 +33,11 @@ type socket struct {
 	paused  chan struct{} // guarded by sockets.mu; closed when reading goes on
 }
 
-func newSockets(l *loop, to netip.AddrPort) *sockets { return &sockets{loop: l, to: to} }
+func newSockets(l *loop, to netip.AddrPort) *sockets {
+	n := &sockets{loop: l, to: to}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	return n
+}
 
 // do runs fn aside, since its caller may be in the loop.
 func (n *sockets) do(fn func()) bool {
@@ -91,6 +98,7 @@ func (n *sockets) pause(s *subscriber, on bool) {
 func (n *sockets) close() error {
 	n.mu.Lock()
 	n.closed = true
+	n.cancel()
 	for _, s := range n.loop.subscribers {
 		n.drop(s)
 	}
@@ -114,7 +122,8 @@ func (n *sockets) serve(s *subscriber, p *socket) {
 }
 
 func (n *sockets) begin(s *subscriber, p *socket) error {
-	conn, err := net.DialTimeout("tcp", n.to.String(), 10*time.Second)
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(n.ctx, "tcp", n.to.String())
 	if err != nil {
 		return err
 	}
