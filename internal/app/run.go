@@ -182,10 +182,10 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 func (s *system) openStore(ctx context.Context, c Config) error {
 	e, err := engine.Open(engine.Config{Dir: c.Data, Sync: c.Journal.Sync, MaxBytes: c.Journal.MaxBytes, Log: s.log})
 	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return err
 	}
 	s.engine = e
-	if s.journal, err = journal.Open(ctx, e.Conn(), journal.Config{Settle: e.SyncDirs}, s.log); err != nil {
+	if s.journal, err = journal.Open(ctx, e.Conn(), journal.Config{MaxBytes: e.Budget(), Settle: e.SyncDirs}, s.log); err != nil {
 		return fmt.Errorf("open the journal in %s: %w", c.Data, err)
 	}
 	return nil
