@@ -127,7 +127,7 @@ func skipSpace(s []byte, i int) int {
 }
 
 // shortenString copies the string at s[i] to dst[j] and returns the places after both. A string that
-// is wrong is copied up to the mistake.
+// is wrong is copied up to the mistake, and stays wrong there.
 func shortenString(dst []byte, j int, s []byte, i int) (int, int) {
 	dst[j] = '"'
 	i, j = i+1, j+1
@@ -146,7 +146,7 @@ func shortenString(dst []byte, j int, s []byte, i int) (int, int) {
 		}
 		r, n := unescape(s[i:])
 		if n == 0 {
-			dst[j] = '\\'
+			dst[j] = 0 // as wrong as the escape; a backslash might go with what follows
 			return i + 1, j + 1
 		}
 		j = len(appendEscaped(dst[:j], r))

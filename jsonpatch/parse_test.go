@@ -30,6 +30,7 @@ func TestParseErrors(t *testing.T) {
 		{`[+1]`, 1, "'+' where a value is expected"},
 		{`["abc`, 5, "the text ends inside a string"},
 		{"[\"a\tb\"]", 3, "control character 0x09 in a string, which must be escaped"},
+		{"[\"\\\t\"\"]", 2, "an escape that does not exist"},
 		{`["\x"]`, 2, "an escape that does not exist"},
 		{`["\u12g4"]`, 2, "an escape that does not exist"},
 		{`["\ud800"]`, 2, "a lone surrogate, which stands for no character"},
