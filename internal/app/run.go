@@ -80,7 +80,11 @@ func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Server)) (e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() {
+		if err = errors.Join(err, s.close()); err == nil {
+			log.InfoContext(ctx, "stopped")
+		}
+	}()
 	return s.serve(ctx, c, listener, ready)
 }
 
@@ -278,7 +282,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	addr := listener.Addr().String()
-	s.log.InfoContext(ctx, "listening", "addr", addr)
+	s.log.InfoContext(ctx, "listening", "addr", addr, "version", c.Version, "data", c.Data, "topics", s.catalog.Len())
 	if ready != nil {
 		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until, Listener: fileOf(listener)})
 	}
