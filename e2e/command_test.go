@@ -15,7 +15,7 @@ import (
 // says runs a command of the binary that has to succeed, and returns what it printed.
 func says(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out, err := command(ctx, args...).Output()
 	if err != nil {
@@ -44,7 +44,7 @@ func develop(t *testing.T, args ...string) (url string, out *lines) {
 			t.Errorf("freshet dev ended with %v:\n%s", err, out)
 		}
 	})
-	match := out.wait(regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/live/`), 30*time.Second)
+	match := out.wait(regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/live/`), time.Minute)
 	if match == nil {
 		t.Fatalf("freshet dev shows nothing to try:\n%s", out)
 	}
@@ -61,7 +61,7 @@ func TestDev(t *testing.T) {
 			t.Errorf("the screen does not show where %s is:\n%s", topic, out)
 		}
 	}
-	if out.wait(regexp.MustCompile(`patch.*%`), 30*time.Second) == nil {
+	if out.wait(regexp.MustCompile(`patch.*%`), time.Minute) == nil {
 		t.Errorf("no line for a change:\n%s", out)
 	}
 
@@ -69,7 +69,7 @@ func TestDev(t *testing.T) {
 	run := func(args ...string) string { return says(t, append(args, server...)...) }
 
 	var r replica
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r.until(t, ctx, url+"/live/vitals", func() bool { return r.patches >= 2 })
 
@@ -101,11 +101,11 @@ func TestDevURL(t *testing.T) {
 	api := up.on("/prices", versions(1000, text))
 	other := up.on("/other", versions(1000, text))
 	url, out := develop(t, api, "--every", "500ms")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	named := replica{want: text}
 	named.until(t, ctx, url+"/live/prices", func() bool { return named.patches >= 3 })
-	if out.wait(regexp.MustCompile(`prices.*patch.*%`), 30*time.Second) == nil {
+	if out.wait(regexp.MustCompile(`prices.*patch.*%`), time.Minute) == nil {
 		t.Errorf("no line for a change:\n%s", out)
 	}
 

@@ -51,7 +51,7 @@ func TestUpstreamFaults(t *testing.T) {
 			up.on("/round", redirect("/round"))
 			api := up.on("/doc", between(before, faults, tt.fault, after))
 			s.create(t, tt.name, api)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			r := replica{want: func(n int) string { return map[int]string{1: before, 2: after}[n] }}
 			r.until(t, ctx, s.URL+"/live/"+tt.name, func() bool { return version(r.text) == 2 })
@@ -107,7 +107,7 @@ func TestRetryAfter(t *testing.T) {
 			t.Parallel()
 			up := newUpstream(t)
 			s.create(t, "limit-"+tt.name, up.on("/doc", between(document(1, 2), 2, tt.limit, document(2, 2))))
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			r := replica{want: func(n int) string { return document(n, 2) }}
 			r.until(t, ctx, s.URL+"/live/limit-"+tt.name, func() bool { return isLast(r.doc) })
@@ -142,7 +142,7 @@ func TestFlapping(t *testing.T) {
 		}
 		good(w, r, document(min((n+1)/2, last), last))
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r := replica{want: func(n int) string { return document(n, last) }}
 	r.until(t, ctx, s.URL+"/live/flapping", func() bool { return isLast(r.doc) })

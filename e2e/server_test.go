@@ -46,16 +46,22 @@ func serve(t *testing.T, config string, args ...string) *server {
 	return s
 }
 
+// starting lets two servers start at a time. Each writes and syncs dozens of files for that, and all
+// tests begin at once.
+var starting = make(chan struct{}, 2)
+
 // start runs the server until it listens.
 func (s *server) start() {
 	s.t.Helper()
+	starting <- struct{}{}
+	defer func() { <-starting }()
 	s.cmd = command(context.Background(), s.args...)
 	s.log = newLines()
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	match := s.log.wait(listening, 30*time.Second)
+	match := s.log.wait(listening, time.Minute)
 	if match == nil {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
@@ -113,7 +119,7 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 // fails runs the binary, which has to end by itself with an error, and returns what it said.
 func fails(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out, err := command(ctx, args...).CombinedOutput()
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok || ctx.Err() != nil {

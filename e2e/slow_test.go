@@ -30,7 +30,7 @@ func TestSlowReaders(t *testing.T) {
 	}
 	publish(1)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Small buffers on this side make the connection full soon.
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {

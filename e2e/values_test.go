@@ -59,7 +59,7 @@ func sendInTurn(t *testing.T, s *server, topic string, documents []string) *repl
 	if err := s.publish(topic, documents[0]); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var r replica
 	at := 0
