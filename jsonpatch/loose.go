@@ -48,6 +48,13 @@ func (src *source) shorten(dst []byte, old *source, oldText []byte) []byte {
 			}
 		case '"':
 			i, j = shortenString(dst, j, s, i)
+			if s[i] == ':' { // most often a name, with one space before its value
+				dst[j] = ':'
+				i, j = i+1, j+1
+				if s[i] == ' ' {
+					i++
+				}
+			}
 		default: // copy up to the next white space or string
 			dst[j] = c
 			x := load(s, i+1)
@@ -76,6 +83,9 @@ type lineWalk struct {
 func (src *source) line(w *lineWalk, dst []byte, i, j int) (int, int) {
 	src.lines = append(src.lines, seam{uint32(i), uint32(j)})
 	lines := w.old.lines
+	if len(lines) == 0 {
+		return i, j
+	}
 	// Either the lines since were changed in place, or they are new, or one is gone.
 	for _, at := range [...]int{w.next + w.misses, w.next, w.next + w.misses + 1} {
 		if at+1 >= len(lines) {

@@ -22,15 +22,20 @@ type engine struct {
 
 type poll func(k int) ([]byte, error)
 
-const ours = "freshet"
+// The names of the engines that others are held against.
+const (
+	ours      = "freshet"
+	usual     = "wI2L UseNumber"
+	bestSetUp = "wI2L stateful sonic UseNumber"
+)
 
 func engines() []engine {
 	return []engine{
 		{name: ours, prepare: guided},
 		{name: "freshet, no guide", prepare: unguided},
 		{name: "freshet, two texts", prepare: stateless},
-		{name: "wI2L UseNumber", prepare: compareJSON()},
-		{name: "wI2L stateful sonic UseNumber", prepare: stateful},
+		{name: usual, prepare: compareJSON()},
+		{name: bestSetUp, prepare: stateful},
 		{name: "gomodules/v2", prepare: createPatch},
 		{name: "wI2L UseNumber LCS", prepare: compareJSON(jsondiff.LCS()), slow: true},
 		{name: "wI2L UseNumber Rationalize", prepare: compareJSON(jsondiff.Rationalize()), slow: true},

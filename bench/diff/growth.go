@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"freshet/jsonpatch"
 )
@@ -12,25 +13,25 @@ import (
 // The sizes of arrays; each is twice the one before.
 const smallest, largest = 781, 100_000
 
-// growth prints how the time of a poll grows when an array doubles.
-func growth(w io.Writer) error {
-	fmt.Fprintln(w, "\nGrowth: CPU ms per poll for an array of n, and how many times that of n/2.")
-	fmt.Fprintf(w, "%-20s", "n")
+// growth prints how the time of a poll grows when an array doubles, and returns the worst.
+func growth(w io.Writer) (worst float64, err error) {
+	fmt.Fprint(w, "\nCPU ms per poll for an array of n, and how many times that of n/2.\n\n| n |")
+	columns := 0
 	for n := smallest; n <= largest; n *= 2 {
-		fmt.Fprintf(w, " %8d       ", n)
+		fmt.Fprintf(w, " %d |", n)
+		columns++
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, "\n|---|"+strings.Repeat("---:|", columns))
 	for _, g := range []struct {
 		name string
 		make func(r *rand.Rand, n int) (from, to []byte)
 	}{
-		{"shuffled", func(r *rand.Rand, n int) (from, to []byte) { p := r.Perm(n); return records(upTo(n), 0), records(p, 0) }},
+		{"shuffled", func(r *rand.Rand, n int) (from, to []byte) { return records(upTo(n), 0), records(r.Perm(n), 0) }},
 		{"reversed", func(_ *rand.Rand, n int) (from, to []byte) { return records(upTo(n), 0), records(reversed(n), 0) }},
 		{"all changed", func(_ *rand.Rand, n int) (from, to []byte) { return records(upTo(n), 0), records(upTo(n), 1) }},
 		{"duplicates", func(r *rand.Rand, n int) (from, to []byte) { return few(r, n), few(r, n) }},
 		{"shifted duplicates", shifted},
 	} {
-		fmt.Fprintf(w, "%-20s", g.name)
 		var tasks []*task
 		for n := smallest; n <= largest; n *= 2 {
 			// Several pairs of the same size, or the processor learns a small one by heart.
@@ -38,22 +39,26 @@ func growth(w io.Writer) error {
 			for i := range min(32, largest/n) {
 				poll, err := pollOf(g.make(rand.New(rand.NewPCG(1, uint64(i))), n))
 				if err != nil {
-					return fmt.Errorf("%s: %w", g.name, err)
+					return 0, fmt.Errorf("%s: %w", g.name, err)
 				}
 				polls = append(polls, poll)
 			}
 			tasks = append(tasks, &task{call: func(k int) { polls[k%len(polls)]() }})
 		}
-		compare(tasks, 3)
+		compare(tasks, 5)
+		fmt.Fprintf(w, "| %s |", g.name)
 		for i, t := range tasks {
-			fmt.Fprintf(w, " %8.2f", t.best.ns/1e6)
+			fmt.Fprintf(w, " %.2f", t.best.ns/1e6)
 			if i > 0 {
-				fmt.Fprintf(w, " (%.2f)", t.best.ns/tasks[i-1].best.ns)
+				times := t.best.ns / tasks[i-1].best.ns
+				worst = max(worst, times)
+				fmt.Fprintf(w, " (×%.2f)", times)
 			}
+			fmt.Fprint(w, " |")
 		}
 		fmt.Fprintln(w)
 	}
-	return head(w)
+	return worst, head(w)
 }
 
 // head prints what an element inserted at the head of 10 000 costs.
@@ -64,7 +69,7 @@ func head(w io.Writer) error {
 		return err
 	}
 	ops, err := countOps(patch)
-	fmt.Fprintf(w, "one inserted at the head of 10 000: %d operation, %d bytes\n", ops, len(patch))
+	fmt.Fprintf(w, "\none inserted at the head of 10 000: %d operation, %d bytes\n", ops, len(patch))
 	return err
 }
 

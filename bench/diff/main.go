@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"math"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"freshet/bench/corpus"
@@ -23,6 +23,8 @@ type row struct {
 	AllocsOp   float64 `json:"allocs_per_op"`
 	PatchBytes float64 `json:"patch_bytes"` // on average
 	Correct    bool    `json:"correct"`     // every patch led to the new document
+	first      float64 // bytes of the first patch
+	over       float64 // bytes by which a patch was larger than the new document, at most
 }
 
 func main() {
@@ -39,67 +41,71 @@ func main() {
 
 func run(rounds int, only string, fast bool, out string) error {
 	var rows []row
-	fmt.Println("CPU time per poll. x: how many times that of freshet.")
-	fmt.Printf("%-20s %9s %9s | %9s %8s %7s %7s | %7s %7s %7s | %9s %9s %6s\n", "corpus", "doc B", "patch B", "valid us", "parse", "guided", "÷parse",
-		"wI2L", "best", "gomod", "smallest", "by", "ratio")
-	var ratios, best []float64
+	fmt.Println("CPU time per poll; ×: how many times that of freshet; smallest: of the correct patches of others.")
+	fmt.Println()
+	fmt.Println("| corpus | doc B | json.Valid µs | parse ÷ Valid | poll µs | poll ÷ parse | wI2L × | best set-up × | gomodules × | patch B | smallest B | by | ratio |")
+	fmt.Println("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|")
+	var all []summary
 	for _, c := range corpus.All() {
 		if !strings.Contains(c.Name, only) {
 			continue
 		}
-		more, line, err := measure(c, rounds, fast)
+		more, s, err := measure(c, rounds, fast)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
-		rows = append(rows, more...)
-		fmt.Println(line.text)
-		ratios, best = append(ratios, line.usual), append(best, line.best)
+		rows, all = append(rows, more...), append(all, s)
+		fmt.Println(s)
 	}
-	fmt.Printf("geometric means: wI2L UseNumber x%.1f, best set-up x%.1f\n", geomean(ratios), geomean(best))
 	if only == "" || only == "growth" {
-		if err := growth(os.Stdout); err != nil {
+		worst, err := growth(os.Stdout)
+		if err != nil {
 			return err
+		}
+		if only == "" {
+			gates(all, worst)
 		}
 	}
 	text, err := json.MarshalIndent(rows, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll("out", 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(text, '\n'), 0o644)
+	return os.WriteFile(out, append(text, '\n'), 0o600)
 }
 
-type line struct {
-	text        string
-	usual, best float64
-}
+// large says whether slow engines take seconds for a patch.
+func large(c corpus.Corpus) bool { return len(c.Versions[0]) > 200_000 }
 
-func measure(c corpus.Corpus, rounds int, fast bool) ([]row, line, error) {
+func measure(c corpus.Corpus, rounds int, fast bool) ([]row, summary, error) {
 	pairs := len(c.Versions) - 1
-	large := len(c.Versions[0]) > 200_000
 	var rows []row
 	var tasks []*task
 	for _, e := range engines() {
-		if e.slow && large && fast {
+		if e.slow && large(c) && fast {
 			continue
 		}
 		p, err := e.prepare(c)
 		if err != nil {
-			return nil, line{}, fmt.Errorf("%s: %w", e.name, err)
+			return nil, summary{}, fmt.Errorf("%s: %w", e.name, err)
 		}
 		r := row{Corpus: c.Name, Engine: e.name, Correct: true}
 		n := pairs
-		if e.slow && large {
+		if e.slow && large(c) {
 			n = 1
 		}
 		for k := range n {
 			patch, err := p(k)
 			if err != nil {
-				return nil, line{}, fmt.Errorf("%s: %w", e.name, err)
+				return nil, summary{}, fmt.Errorf("%s: %w", e.name, err)
 			}
 			r.PatchBytes += float64(len(patch)) / float64(n)
+			if k == 0 {
+				r.first = float64(len(patch))
+			}
+			r.over = max(r.over, float64(len(patch)-len(c.Versions[k+1])))
 			if err := leads(c.Versions[k], patch, c.Versions[k+1]); err != nil {
 				r.Correct = false
 			}
@@ -124,39 +130,5 @@ func measure(c corpus.Corpus, rounds int, fast bool) ([]row, line, error) {
 	for i, t := range tasks { // those that are timed come first
 		rows[i].NsPerOp, rows[i].AllocsOp = t.best.ns, t.best.allocs
 	}
-	l := summary(c, rows, parse.best.ns, valid.best.ns)
-	return rows, l, nil
-}
-
-func summary(c corpus.Corpus, rows []row, parse, valid float64) line {
-	by := map[string]row{}
-	smallest := row{PatchBytes: math.Inf(1)}
-	for _, r := range rows {
-		by[r.Engine] = r
-		if !strings.HasPrefix(r.Engine, ours) && r.Correct && r.PatchBytes < smallest.PatchBytes {
-			smallest = r
-		}
-	}
-	f := by[ours]
-	usual, best := by["wI2L UseNumber"].NsPerOp/f.NsPerOp, by["wI2L stateful sonic UseNumber"].NsPerOp/f.NsPerOp
-	wrong := ""
-	for _, r := range rows {
-		if !r.Correct {
-			wrong += " WRONG: " + r.Engine
-		}
-	}
-	if f.AllocsOp >= 0.5 {
-		wrong += fmt.Sprintf(" ALLOCS: %.1f", f.AllocsOp)
-	}
-	return line{fmt.Sprintf("%-20s %9d %9.0f | %9.1f %8.2f %7.1f %7.2f | %7.1f %7.1f %7.1f | %9.0f %9s %6.3f%s", c.Name, len(c.Versions[0]), f.PatchBytes,
-		valid/1e3, parse/valid, f.NsPerOp/1e3, f.NsPerOp/parse, usual, best, by["gomodules/v2"].NsPerOp/f.NsPerOp,
-		smallest.PatchBytes, strings.TrimPrefix(smallest.Engine, "wI2L UseNumber "), f.PatchBytes/smallest.PatchBytes, wrong), usual, best}
-}
-
-func geomean(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += math.Log(v)
-	}
-	return math.Exp(sum / float64(len(x)))
+	return rows, summarize(c, rows, parse.best.ns, valid.best.ns), nil
 }
