@@ -20,7 +20,12 @@ import (
 )
 
 // ErrEnded means that the server ended the stream for good: its topic was deleted. It is a freshet.ErrGone.
-var ErrEnded = fmt.Errorf("the server ended the stream: %w", freshet.ErrGone)
+var ErrEnded error = endedError{}
+
+type endedError struct{}
+
+func (endedError) Error() string { return "the topic was deleted" }
+func (endedError) Unwrap() error { return freshet.ErrGone }
 
 // FollowOptions tunes Follow. Its zero value follows from now on in the topic's default mode.
 type FollowOptions struct {
@@ -239,7 +244,8 @@ func (f *follower) read(s *sse.Reader, yield func(Update) bool, bytes func(sse.E
 		}
 		if err != nil {
 			f.state.id = s.LastID()
-			if errors.Is(err, io.EOF) {
+			// A server that stops, or deletes the topic, leaves the final chunk out so that clients come back.
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = errClosed
 			}
 			return &lost{err, 0}

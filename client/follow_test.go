@@ -23,6 +23,7 @@ const (
 	snapshot1 = "retry: 2000\nevent: snapshot\ndata: {\"eur\":1.0,\"usd\":2}\nid: 1-1-aa\n\n"
 	patch2    = "event: patch\ndata: [{\"op\":\"replace\",\"path\":\"/eur\",\"value\":1.09}]\nid: 2-4-bb\n\n"
 	fault2    = "event: error\ndata: {\"datetime\":\"2026-01-02T03:04:05Z\",\"code\":70503,\"category\":\"publication\",\"message\":\"upstream answered 503\"}\nid: 2-5-bb\n\n"
+	recover2  = "event: recovered\ndata: {\"datetime\":\"2026-01-02T03:05:06Z\"}\nid: 2-6-bb\n\n"
 	patch4    = "event: patch\ndata: [{\"op\":\"add\",\"path\":\"/jpy\",\"value\":3},{\"op\":\"remove\",\"path\":\"/usd\"}]\nid: 4-9-dd\n\n"
 )
 
@@ -199,6 +200,55 @@ func TestFollowBacksOffFromPatchesThatNeverFit(t *testing.T) {
 			t.Errorf("waits %v; want them to double", waits)
 		}
 	})
+}
+
+// The end of a fault is told, and moves on where to resume, but changes nothing.
+func TestFollowTellsOfARecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answers: []answer{stream(snapshot1 + fault2 + recover2), open(patch4)}}
+		got, err := follow(t.Context(), newClient(t, f), "rates", client.FollowOptions{}, 4)
+		if err != nil || len(got) != 4 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		u := got[2]
+		if u.Type != freshet.TypeRecovered || u.Fault != nil || u.ID != "2-6-bb" || u.Revision != 2 ||
+			string(u.Data) != `{"datetime":"2026-01-02T03:05:06Z"}` || !bytes.Equal(u.Doc, got[0].Doc) || !bytes.Equal(u.Before, u.Doc) {
+			t.Errorf("recovered: %+v", u)
+		}
+		if changes, err := u.Changes(); err != nil || len(changes) != 0 {
+			t.Errorf("recovered changed %+v, %v", changes, err)
+		}
+		if ids := f.lastIDs(); ids[1] != "2-6-bb" || string(got[3].Doc) != `{"eur":1.0,"jpy":3}` {
+			t.Errorf("resumed after %q: %s", ids, got[3].Doc)
+		}
+	})
+}
+
+// What a stream without its final chunk ends with is told in words.
+func TestFollowSaysThatTheServerClosed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Last-Event-ID") != "" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "retry: 1\n"+snapshot1[12:])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL, client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why []string
+	_, err = follow(t.Context(), c, "rates", client.FollowOptions{OnRetry: func(err error, _ time.Duration) error {
+		why = append(why, err.Error())
+		return nil
+	}}, 2)
+	if !errors.Is(err, client.ErrEnded) || err.Error() != "follow rates: the topic was deleted" || !slices.Equal(why, []string{"the server closed the connection"}) {
+		t.Errorf("%v after %q", err, why)
+	}
 }
 
 func TestFollowTellsOfAReset(t *testing.T) {

@@ -17,10 +17,10 @@ import (
 // kept, and must not be written to.
 type Update struct {
 	ID       string            // opaque: where to resume once the update is handled
-	Type     freshet.EventType // snapshot, patch, event or error
+	Type     freshet.EventType // snapshot, patch, event, error or recovered
 	Revision freshet.Revision  // as of ID; 0 if that is not one of Freshet's
 	Time     time.Time         // when it arrived
-	Data     []byte            // what Type says: the document, a patch (RFC 6902), a message, a fault
+	Data     []byte            // what Type says: the document, a patch (RFC 6902), a message, a fault, when it was over
 	Bytes    int               // its length on the wire, with all field names; compressed, if the stream is
 
 	// Doc is the document after the update and Before the one held before it; both are nil for event
@@ -31,7 +31,9 @@ type Update struct {
 	// from the server, patch-mismatch from Follow. Changes in between were not seen.
 	Reset string
 
-	Fault *freshet.Fault // of an error: the topic cannot be kept up to date, and Doc is the last good one
+	// Fault is set of an error: the topic cannot be kept up to date, and Doc is the last good one until
+	// an update of another type comes; recovered if nothing changed meanwhile.
+	Fault *freshet.Fault
 }
 
 // ResetMismatch is the Reset of a document that was fetched again because a patch did not fit.
@@ -75,6 +77,7 @@ func (s *state) apply(e sse.Event) (u Update, ok bool, err error) {
 		s.doubtful = false
 	case freshet.TypeEvent:
 		u.Doc, u.Before = nil, nil
+	case freshet.TypeRecovered: // nothing changed meanwhile
 	case freshet.TypeError:
 		u.Fault = &freshet.Fault{}
 		if err := json.Unmarshal(e.Data, u.Fault); err != nil {
