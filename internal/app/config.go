@@ -39,7 +39,7 @@ type LogConfig struct {
 
 // EgressConfig names addresses beyond the public internet that sources may reach.
 type EgressConfig struct {
-	Allow []netip.Prefix `json:"allow,omitempty"` // such as 10.0.0.0/8
+	Allow []netip.Prefix `json:"allow,omitempty"` // such as 10.0.0.0/8; a plain address is read as its /32 or /128
 }
 
 // CORSConfig names the origins whose pages may read this server.

@@ -97,7 +97,7 @@ freshet.yaml:1:1: unknown member "listne": did you mean "listen"?
 freshet.yaml:5:7: topics/0/source: unknown member "evry": known are alwaysOn, config, type
     5 |       evry: 5s
       |       ^`},
-		{"values", "listen: 4440\ndrain: 5 s\nlog: {level: inf, format: xml}\negress: {allow: [10.0.0.0/8, 10.0.0.1]}\n", `
+		{"values", "listen: 4440\ndrain: 5 s\nlog: {level: inf, format: xml}\negress: {allow: [10.0.0.0/8, 10.0.0.1/33]}\n", `
 freshet.yaml:1:9: listen: must be a string, not a number: put it in quotes
     1 | listen: 4440
       |         ^
@@ -110,8 +110,8 @@ freshet.yaml:3:14: log/level: "inf" is not known: did you mean "info"?
 freshet.yaml:3:27: log/format: "xml" is not known: use text, json
     3 | log: {level: inf, format: xml}
       |                           ^
-freshet.yaml:4:30: egress/allow/1: netip.ParsePrefix("10.0.0.1"): no '/'
-    4 | egress: {allow: [10.0.0.0/8, 10.0.0.1]}
+freshet.yaml:4:30: egress/allow/1: "10.0.0.1/33" has no length that its address can have: write a whole number from 0 to 32 behind the slash
+    4 | egress: {allow: [10.0.0.0/8, 10.0.0.1/33]}
       |                              ^`},
 		{"ranges", "listen: localhost\ncors: {origins: [app.example.com, 'https://a.example/x']}\nadhoc: {allow: [x, 'https://u@h/'], grace: P2D, pollingPeriod: 1ms, maxTopics: -1}\njournal: {sync: never}\n", `
 freshet.yaml:1:9: listen: "localhost" is not host:port, such as 127.0.0.1:4440
@@ -246,7 +246,7 @@ func TestAliasBomb(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	path := file(t, "listen: 127.0.0.1:1\nlog: {level: warn, format: nonsense}\nadhoc: {grace: PT1M}\ndata: ${FRESHET_OWN_DIR}\n")
 	got, err := app.Load(path, []string{
-		"FRESHET_LISTEN=127.0.0.1:2", "FRESHET_LOG_FORMAT=json", "FRESHET_EGRESS_ALLOW= 10.0.0.0/8, 192.168.0.0/16 ,", "FRESHET_CORS_ORIGINS=*",
+		"FRESHET_LISTEN=127.0.0.1:2", "FRESHET_LOG_FORMAT=json", "FRESHET_EGRESS_ALLOW= 10.0.0.0/8, 192.168.0.7, ::1 ,", "FRESHET_CORS_ORIGINS=*",
 		"FRESHET_ADHOC_POLLING_PERIOD=3s", "FRESHET_ADHOC_MAX_TOPICS=7", "FRESHET_JOURNAL_MAX_BYTES=2GiB", "FRESHET_DRAIN=", "FRESHET_INSECURE=true", "FRESHET_OWN_DIR=own",
 		"FRESHET_SERVER=http://x", "FRESHET_PORT_4440_TCP=tcp://1.2.3.4:4440", "FRESHET_SERVICE_HOST=1.2.3.4", "broken", "OTHER=1",
 	})
@@ -255,7 +255,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	want := app.Config{
 		Listen: "127.0.0.1:2", Data: "own", Log: app.LogConfig{Level: "warn", Format: "json"}, Insecure: true,
-		Egress:  app.EgressConfig{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.0.0/16")}},
+		Egress:  app.EgressConfig{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.0.7/32"), netip.MustParsePrefix("::1/128")}},
 		CORS:    app.CORSConfig{Origins: []string{"*"}},
 		AdHoc:   app.AdHocConfig{Grace: freshet.Duration(time.Minute), PollingPeriod: freshet.Duration(3 * time.Second), MaxTopics: 7},
 		Journal: app.JournalConfig{MaxBytes: 2 << 30},
@@ -275,7 +275,7 @@ func TestMistakesInEnvironment(t *testing.T) {
 		"FRESHET_ADHOC_MAX_TOPICS=many":        `FRESHET_ADHOC_MAX_TOPICS: must be a number, not a string`,
 		"FRESHET_INSECURE=perhaps":             `FRESHET_INSECURE: must be a boolean, not a string`,
 		"FRESHET_DRAIN=5":                      `FRESHET_DRAIN: "5" is not a duration: write PT5S or 5s`,
-		"FRESHET_EGRESS_ALLOW=10.0.0.0/8,nets": `FRESHET_EGRESS_ALLOW: item 2: netip.ParsePrefix("nets"): no '/'`,
+		"FRESHET_EGRESS_ALLOW=10.0.0.0/8,nets": `FRESHET_EGRESS_ALLOW: item 2: "nets" is neither an IP address nor a block of them such as 10.0.0.0/8 or fd00::/8`,
 		"FRESHET_JOURNAL_MAX_BYTES=1XB":        `FRESHET_JOURNAL_MAX_BYTES: "1XB" is not a size: *`,
 	} {
 		if _, err := app.Load("", []string{pair}); err == nil || !matches(err.Error(), want) {

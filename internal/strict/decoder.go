@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -37,8 +38,9 @@ func (d *decoder) below(token string, read func()) {
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") //nolint:gochecknoglobals // a constant table
 
 var (
-	timeType = reflect.TypeFor[time.Time]()
-	rawType  = reflect.TypeFor[json.RawMessage]()
+	timeType   = reflect.TypeFor[time.Time]()
+	rawType    = reflect.TypeFor[json.RawMessage]()
+	prefixType = reflect.TypeFor[netip.Prefix]()
 )
 
 // value reads the next value into to.
@@ -63,6 +65,15 @@ func (d *decoder) value(to reflect.Value) {
 			to.Set(reflect.ValueOf(t))
 			return nil
 		})
+	case to.Type() == prefixType:
+		d.text(kind, func(s string) error {
+			p, err := parsePrefix(s)
+			if err != nil {
+				return err
+			}
+			to.Set(reflect.ValueOf(p))
+			return nil
+		})
 	case implements[json.Unmarshaler](to):
 		d.refused(to.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(d.raw()))
 	case implements[encoding.TextUnmarshaler](to):
@@ -72,6 +83,23 @@ func (d *decoder) value(to reflect.Value) {
 	default:
 		d.plain(kind, to)
 	}
+}
+
+// parsePrefix reads addresses as people write them: a block in the notation of RFC 4632, or one alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err == nil {
+		return p, nil
+	}
+	if host, _, ok := strings.Cut(s, "/"); ok {
+		if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" {
+			return p, fmt.Errorf("%.60q has no length that its address can have: write a whole number from 0 to %d behind the slash", s, addr.BitLen())
+		}
+	}
+	return p, fmt.Errorf("%.60q is neither an IP address nor a block of them such as 10.0.0.0/8 or fd00::/8", s)
 }
 
 func implements[T any](v reflect.Value) bool {

@@ -61,7 +61,7 @@ func TestMistakes(t *testing.T) {
 		{"negative", `{"small":-1}`, `/small: must not be negative, and is -1`},
 		{
 			"refused texts", `{"size":"1XB","allow":["10.0.0.0/8","x"],"since":"today","inner":{"every":"5"}}`,
-			`/size: "1XB" is not a size*; /allow/1: netip.ParsePrefix*; /since: "today" is not an RFC 3339 time*; /inner/every: "5" is not a duration*`,
+			`/size: "1XB" is not a size*; /allow/1: "x" is neither an IP address*; /since: "today" is not an RFC 3339 time*; /inner/every: "5" is not a duration*`,
 		},
 		{"a duration as number", `{"inner":{"every":5}}`, `/inner/every: must be a string, not a number`},
 		{
