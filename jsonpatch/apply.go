@@ -43,7 +43,7 @@ func Apply(doc, patch []byte) ([]byte, error) {
 	if p.tape[0].kind != kindArray {
 		return nil, &ApplyError{Index: -1, Reason: "it is not an array"}
 	}
-	a := applier{lim: lim, doc: tree{text: d.text, levels: d.levels(ref{0, 0})}, size: len(d.text)}
+	a := applier{lim: lim, doc: d.tree(ref{0, 0}), size: len(d.text)}
 	i := 0
 	for at := 1; at < len(p.tape); at += int(p.tape[at].size) {
 		op, err := readOp(p, ref{at, int(p.tape[at].rel)})
@@ -97,7 +97,7 @@ func readOp(p *Document, at ref) (op operation, err error) {
 		if m == none {
 			return op, errors.New(`the member "value" is missing`)
 		}
-		op.value = tree{text: p.at(m), levels: p.levels(m)}
+		op.value = p.tree(m)
 	default:
 		err = fmt.Errorf("there is no operation %q", op.op)
 	}
@@ -119,32 +119,6 @@ func unquote(s []byte) string {
 		i += n
 	}
 	return string(b)
-}
-
-// levels returns how deeply a value is nested: 0 for a scalar.
-func (d *Document) levels(at ref) int {
-	return levels(d.at(at))
-}
-
-// levels counts in a canonical text.
-func levels(s []byte) int {
-	deepest, depth := 0, 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		case '"':
-			for i++; s[i] != '"'; i++ {
-				if s[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return deepest
 }
 
 // An applier holds a document while operations change it.
@@ -212,8 +186,7 @@ func (a *applier) flat(t *tree) tree {
 	if t.kids == nil {
 		return *t
 	}
-	text := t.write(nil)
-	return tree{text: text, levels: levels(text)}
+	return tree{text: t.write(nil)}
 }
 
 func (a *applier) move(from, path []string) error {
@@ -265,7 +238,7 @@ func (a *applier) room(path []string, value tree, freed int) error {
 	if len(path) > 0 && a.size+value.bytes()-freed > a.lim.Size {
 		return fmt.Errorf("the document would be %w", ErrSize)
 	}
-	if len(path)+value.levels > a.lim.Depth {
+	if len(path)+value.levels() > a.lim.Depth {
 		return fmt.Errorf("the document would be %w", ErrDepth)
 	}
 	return nil

@@ -9,11 +9,49 @@ import (
 // A tree is a value that operations may change. It is text until an operation reaches into it; then
 // its members or elements become trees, and what is not reached stays text.
 type tree struct {
-	text   []byte // canonical; stale once there are kids
-	levels int    // at most so many containers within each other, as far as it is text
+	text   []byte    // canonical; stale once there are kids
+	doc    *Document // where the text stands, to find its parts; nil: not known
+	at     int       // its node there
 	kids   []*member
 	object bool // what kids are of
 	found  int  // the member found last: operations tend to come in the order of members
+}
+
+// tree returns a value of the document as a tree.
+func (d *Document) tree(r ref) tree { return tree{text: d.at(r), doc: d, at: r.at} }
+
+// levels returns how deeply a value without kids is nested: 0 for a scalar.
+func (t *tree) levels() int {
+	if t.text[0] != '{' && t.text[0] != '[' {
+		return 0
+	}
+	t.parse()
+	return t.doc.levels(t.at)
+}
+
+// parse makes sure that the parts of a text are known.
+func (t *tree) parse() {
+	if t.doc != nil {
+		return
+	}
+	d, err := Parse(t.text, Limits{Size: maxSize, Depth: maxDepth, Members: maxSize})
+	if err != nil {
+		panic("jsonpatch: a value that was just written is not JSON: " + err.Error())
+	}
+	t.doc, t.at = d, 0
+}
+
+// levels returns how many containers lie within each other.
+func (d *Document) levels(at int) (n int) {
+	if d.tape[at].kind < kindArray {
+		return 0
+	}
+	for c := at + 1; c < at+int(d.tape[at].size); c += int(d.tape[c].size) {
+		if d.tape[c].kind >= kindArray {
+			n = max(n, d.levels(c))
+		}
+	}
+	return n + 1
 }
 
 type member struct {
@@ -59,66 +97,31 @@ func (t *tree) open() bool {
 	if t.kids != nil {
 		return true
 	}
-	s := t.text
-	if s[0] != '{' && s[0] != '[' {
+	if t.text[0] != '{' && t.text[0] != '[' {
 		return false
 	}
-	t.object = s[0] == '{'
-	all := make([]member, 0, 8)
-	for i := 1; i < len(s)-1; i++ { // each round ends at a comma or at the closing bracket
-		var m member
-		if t.object {
-			end := i + 1 + quote(s[i+1:])
-			m.name = s[i+1 : end : end]
-			i = end + 2
-		}
-		start := i
-		i = valueEnd(s, i)
-		m.tree = tree{text: s[start:i:i], levels: t.levels - 1}
-		all = append(all, m)
+	t.parse()
+	d := t.doc
+	n := &d.tape[t.at]
+	t.object = n.kind == kindObject
+	count := 0
+	for c := t.at + 1; c < t.at+int(n.size); c += int(d.tape[c].size) {
+		count++
 	}
-	t.kids = make([]*member, len(all))
-	for i := range all {
-		t.kids[i] = &all[i]
+	all := make([]member, count)
+	t.kids = make([]*member, count)
+	i := 0
+	for c := t.at + 1; c < t.at+int(n.size); c += int(d.tape[c].size) {
+		k := &d.tape[c]
+		m := &all[i]
+		m.tree = tree{text: t.text[k.rel : k.rel+k.len : k.rel+k.len], doc: d, at: c}
+		if t.object {
+			m.name = nameOf(t.text, k, 0)
+		}
+		t.kids[i] = m
+		i++
 	}
 	return true
-}
-
-// quote returns where the closing quote is of a canonical string whose opening quote was cut off.
-func quote(s []byte) int {
-	for i := 0; ; i++ {
-		i += bytes.IndexByte(s[i:], '"')
-		k := i
-		for k > 0 && s[k-1] == '\\' {
-			k--
-		}
-		if (i-k)%2 == 0 {
-			return i
-		}
-	}
-}
-
-// valueEnd returns where the value at s[i] ends in a canonical text.
-func valueEnd(s []byte, i int) int {
-	for depth := 0; ; i++ {
-		switch s[i] {
-		case '"':
-			i += 1 + quote(s[i+1:])
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-			if depth < 0 {
-				return i
-			}
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
 }
 
 func (t *tree) member(name string) int {
