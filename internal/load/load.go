@@ -126,7 +126,7 @@ func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (repo
 		return nil, err
 	}
 	r := &run{server: server, Params: p, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Size: p.Size}}
-	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36), 36) + "-" //nolint:gosec // no secret
+	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36*36*36), 36) + "-" //nolint:gosec // no secret
 	defer func() {
 		// What was made is removed though ctx has ended.
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

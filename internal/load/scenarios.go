@@ -38,7 +38,7 @@ func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tall
 		return nil, sent, err
 	}
 	r.report.delivery(t, expected, max(d, time.Duration(t.last-start.UnixNano())), after-cpu)
-	r.report.Published, r.report.Memory = sent.messages, memory
+	r.report.Published, r.report.Unpublished, r.report.Memory = sent.messages, sent.failed, memory
 	return t, sent, nil
 }
 
