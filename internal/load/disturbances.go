@@ -85,6 +85,8 @@ func (r *run) storm(ctx context.Context) error {
 	publishing := make(chan sent, 1)
 	d := 2*time.Second + 2*r.Jitter
 	go func() { publishing <- r.publisher.run(ctx, r.Rate, d, r.message) }()
+	stop := r.watch(ctx)
+	defer stop()
 	err := sleep(ctx, time.Second)
 	var back time.Duration
 	if err == nil {
@@ -143,8 +145,9 @@ func (r *run) slow(ctx context.Context) error {
 		}
 		start := time.Now()
 		r.fleet.Window(start, start.Add(d))
-		peak := r.peak(ctx, d)
+		peak, stop := r.peak(ctx, d), r.watch(ctx)
 		sent := r.publisher.run(ctx, r.Rate, d, publish)
+		stop()
 		p.memory = <-peak
 		r.report.Published += sent.messages
 		if ctx.Err() == nil && sent.failed > 0 {
