@@ -85,6 +85,8 @@ func (r *run) storm(ctx context.Context) error {
 	publishing := make(chan sent, 1)
 	d := 2*time.Second + 2*r.Jitter
 	go func() { publishing <- r.publisher.run(ctx, r.Rate, d, r.message) }()
+	stop := r.watch(ctx)
+	defer stop()
 	err := sleep(ctx, time.Second)
 	var back time.Duration
 	if err == nil {
@@ -135,50 +137,74 @@ func (r *run) slow(ctx context.Context) error {
 	if err := r.connect(ctx, func(c *FleetConfig) { c.Slow = r.Slow }); err != nil {
 		return err
 	}
-	phase := func(d time.Duration) (*Tally, time.Duration, error) {
+	phase := func(d time.Duration) (*phase, error) {
+		p := &phase{}
+		cpu, _, err := r.usage()
+		if err != nil {
+			return nil, err
+		}
 		start := time.Now()
 		r.fleet.Window(start, start.Add(d))
+		peak, stop := r.peak(ctx, d), r.watch(ctx)
 		sent := r.publisher.run(ctx, r.Rate, d, publish)
+		stop()
+		p.memory = <-peak
 		r.report.Published += sent.messages
 		if ctx.Err() == nil && sent.failed > 0 {
-			return nil, 0, fmt.Errorf("not everything could be published: %w", sent.failure)
+			return nil, fmt.Errorf("not everything could be published: %w", sent.failure)
 		}
 		if err := sleep(ctx, settle); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		return r.fleet.Tally(), time.Since(start), nil
+		p.tally, p.took = r.fleet.Tally(), time.Since(start)
+		after, _, err := r.usage()
+		p.cpu = after - cpu
+		return p, err
 	}
 	r.publisher.run(ctx, r.Rate, time.Second, publish)
 	r.say("everybody reads")
-	before, _, err := phase(max(r.Duration/4, time.Second))
-	if err != nil {
-		return err
-	}
-	_, base, err := r.usage()
+	before, err := phase(max(r.Duration/4, time.Second))
 	if err != nil {
 		return err
 	}
 	r.say("%.0f %% of the readers stop for %s", 100*r.Slow, r.Duration)
 	r.fleet.Pause(true)
-	cpu, _, err := r.usage()
-	if err != nil {
-		return err
-	}
-	during, took, err := phase(r.Duration)
-	if err != nil {
-		return err
-	}
-	after, memory, err := r.usage()
+	during, err := phase(r.Duration)
 	if err != nil {
 		return err
 	}
 	r.say("they read again")
 	r.fleet.Pause(false)
-	return r.compare(ctx, before, during, took, after-cpu, base, memory)
+	return r.compare(ctx, before, during)
+}
+
+// A phase is what came in a part of a scenario, and what it cost.
+type phase struct {
+	tally     *Tally
+	took, cpu time.Duration
+	memory    int64 // the most that the server held
+}
+
+// peak is the most memory that the server holds while d passes.
+func (r *run) peak(ctx context.Context, d time.Duration) <-chan int64 {
+	most := make(chan int64, 1)
+	go func() {
+		var peak int64
+		for end := time.Now().Add(d); ; {
+			if _, memory, err := r.usage(); err == nil { // one that is not known fails elsewhere
+				peak = max(peak, memory)
+			}
+			if !time.Now().Before(end) || sleep(ctx, min(d/20, time.Until(end)+time.Millisecond)) != nil {
+				most <- peak
+				return
+			}
+		}
+	}()
+	return most
 }
 
 // compare reports the phases, once those who stopped had the time to end with the newest document.
-func (r *run) compare(ctx context.Context, before, during *Tally, took, cpu time.Duration, base, memory int64) error {
+func (r *run) compare(ctx context.Context, before, during *phase) error {
 	right, wrong := r.fleet.final()
 	for deadline := time.Now().Add(tail); wrong > 0 && time.Now().Before(deadline); right, wrong = r.fleet.final() {
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
@@ -186,11 +212,11 @@ func (r *run) compare(ctx context.Context, before, during *Tally, took, cpu time
 		}
 	}
 	slow := max(int(r.Slow*float64(r.Subscribers)), 1)
-	r.report.delivery(during, during.Stamped, took, cpu)
+	r.report.delivery(during.tally, during.tally.Stamped, during.took, during.cpu)
 	r.report.Expected, r.report.Missing = 0, 0 // documents are combined: what came is what counts
-	r.report.P99Before = ms(before.Latency.Quantile(0.99))
-	r.report.MemoryBase, r.report.Memory = base, memory
-	r.report.MemoryPerSlow = float64(memory-base) / float64(slow)
+	r.report.P99Before = ms(before.tally.Latency.Quantile(0.99))
+	r.report.MemoryBase, r.report.Memory = before.memory, during.memory
+	r.report.MemoryPerSlow = float64(during.memory-before.memory) / float64(slow)
 	r.report.Final, r.report.FinalWrong = right, wrong
 	end := r.fleet.Tally()
 	r.report.Lost, r.report.Wrong, r.report.Verified = end.Lost, end.Wrong, end.Verified

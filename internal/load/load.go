@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"freshet"
@@ -121,12 +122,13 @@ func (p Params) check(scenario string) error {
 // Run puts a server under the load of a scenario, and takes away what it made. It is over by itself:
 // what does not come in time is reported as missing.
 func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (report *Report, err error) {
+	live := p.Progress != nil
 	p = p.or(scenario.Defaults)
 	if err := p.check(scenario.Name); err != nil {
 		return nil, err
 	}
-	r := &run{server: server, Params: p, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Size: p.Size}}
-	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36), 36) + "-" //nolint:gosec // no secret
+	r := &run{server: server, Params: p, live: live, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Size: p.Size}}
+	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36*36*36), 36) + "-" //nolint:gosec // no secret
 	defer func() {
 		// What was made is removed though ctx has ended.
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -143,6 +145,7 @@ func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (repo
 type run struct {
 	Params
 	server    *Server
+	live      bool // somebody looks at the progress
 	report    *Report
 	prefix    string // of the topics' names
 	topics    []freshet.Topic
@@ -173,6 +176,27 @@ func (r *run) close(ctx context.Context) error {
 }
 
 func (r *run) say(format string, args ...any) { r.Progress(fmt.Sprintf(format, args...)) }
+
+// watch tells each second what comes, until it is stopped.
+func (r *run) watch(ctx context.Context) (stop func()) {
+	if !r.live {
+		return func() {} // asking the subscribers takes a little of their time
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		last := r.fleet.Tally().Events
+		for n := 1; sleep(ctx, time.Second) == nil; n++ {
+			t := r.fleet.Tally()
+			r.say("%3d s: %s events/s, p99 %.1f ms so far, %d connections", n, thousands(int(max(t.Events-last, 0))), ms(t.Latency.Quantile(0.99)), t.Open)
+			last = t.Events
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
 
 // create makes the topics.
 func (r *run) create(ctx context.Context, topics []freshet.Topic) error {

@@ -65,17 +65,17 @@ func small(t *testing.T, server *load.Server) {
 		check    func(r *load.Report) bool
 	}{
 		{"fixed", load.Params{Subscribers: 40, Topics: 4, Rate: 50, Duration: time.Second}, func(r *load.Report) bool {
-			return r.Published >= 45 && r.Delivered == 10*r.Published && r.P99 > 0 && r.BytesPerEvent > 100
+			return r.Published > 0 && r.Delivered == 10*r.Published && r.P99 > 0 && r.BytesPerEvent > 100
 		}},
 		{"fixed", load.Params{Subscribers: 20, Rate: 50, Duration: 500 * time.Millisecond, Goroutines: true}, func(r *load.Report) bool {
-			return r.Published >= 20 && r.Delivered == 20*r.Published
+			return r.Published > 0 && r.Delivered == 20*r.Published
 		}},
 		{"burst", load.Params{Subscribers: 50}, func(r *load.Report) bool { return r.Delivered == 500 && r.Burst > 0 }},
 		{"idle", load.Params{Subscribers: 100, Duration: 200 * time.Millisecond}, func(r *load.Report) bool {
 			return r.ConnectsPerSecond > 0 && r.Memory > 0
 		}},
 		{"poll", load.Params{Subscribers: 20, Topics: 4, Size: 5000, Verify: 0.5, Duration: time.Second}, func(r *load.Report) bool {
-			return r.Published >= 6 && r.Delivered > 0 && r.Verified > 0 && r.BytesPerEvent < 3000
+			return r.Published > 0 && r.Delivered == 5*r.Published && r.Verified > 0 && r.BytesPerEvent < 3000
 		}},
 		{"topics", load.Params{Topics: 30, Duration: 100 * time.Millisecond}, func(r *load.Report) bool { return r.MemoryBase > 0 && r.Memory > 0 }},
 		{"resume", load.Params{Subscribers: 30, Behind: 20}, func(r *load.Report) bool { return r.Delivered == 600 && r.P99 > 0 }},

@@ -16,7 +16,8 @@ type Report struct {
 
 	Seconds         float64 `json:"seconds"`
 	Published       int64   `json:"published"`
-	Expected        int64   `json:"expected,omitzero"` // deliveries
+	Unpublished     int64   `json:"unpublished,omitzero"` // posts that failed
+	Expected        int64   `json:"expected,omitzero"`    // deliveries
 	Delivered       int64   `json:"delivered"`
 	Missing         int64   `json:"missing"`
 	EventsPerSecond float64 `json:"eventsPerSecond"`
@@ -120,7 +121,7 @@ func (r *Report) Lines() []Line {
 	add(r.Skipped > 0, "combined", "%s revisions, for readers that were slow", thousands(int(r.Skipped)))
 	add(r.Verified+r.Wrong > 0, "verified", "%s documents right, %d wrong", thousands(int(r.Verified)), r.Wrong)
 	add(r.Final+r.FinalWrong > 0, "in the end", "%d hold the newest document, %d do not", r.Final, r.FinalWrong)
-	add(r.Lost+r.Refused+r.Faults > 0, "trouble", "%d connections lost, %d refused, %d error events", r.Lost, r.Refused, r.Faults)
+	add(r.Lost+r.Refused+r.Faults+r.Unpublished > 0, "trouble", "%d connections lost, %d refused, %d error events, %d posts failed", r.Lost, r.Refused, r.Faults, r.Unpublished)
 	add(r.BytesPerEvent > 0, "wire", "%s bytes per event", thousands(int(r.BytesPerEvent)))
 	add(r.CPUPerEvent > 0, "server CPU", "%.2f µs per event", r.CPUPerEvent)
 	add(r.ConnectsPerSecond > 0, "connects", "%s/s, %.0f µs of server CPU each, %.1f %% of a core when idle", thousands(int(r.ConnectsPerSecond)), r.CPUPerConnect, r.IdleCPU)

@@ -21,7 +21,9 @@ func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tall
 	}
 	start := time.Now()
 	r.fleet.Window(start, start.Add(time.Hour))
+	stop := r.watch(ctx)
 	sent := r.publisher.run(ctx, rate, d, r.message)
+	stop()
 	if err := ctx.Err(); err != nil {
 		return nil, sent, context.Cause(ctx)
 	}
@@ -38,7 +40,7 @@ func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tall
 		return nil, sent, err
 	}
 	r.report.delivery(t, expected, max(d, time.Duration(t.last-start.UnixNano())), after-cpu)
-	r.report.Published, r.report.Memory = sent.messages, memory
+	r.report.Published, r.report.Unpublished, r.report.Memory = sent.messages, sent.failed, memory
 	return t, sent, nil
 }
 
@@ -258,7 +260,10 @@ func (r *run) poll(ctx context.Context) (err error) {
 	end := start.Add(r.Duration)
 	r.origin.window(start, end)
 	r.fleet.Window(start, end)
-	if err := sleep(ctx, time.Until(end)); err != nil {
+	stop := r.watch(ctx)
+	err = sleep(ctx, time.Until(end))
+	stop()
+	if err != nil {
 		return err
 	}
 	polls := r.origin.inWindow()

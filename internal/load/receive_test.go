@@ -3,6 +3,7 @@ package load_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"freshet/internal/load"
@@ -63,5 +64,28 @@ func BenchmarkReceive(b *testing.B) {
 			}
 			b.ReportMetric(messages*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+// A message that differs from what another subscriber got under the same revision is taken as it is.
+func TestReceiveOthers(t *testing.T) {
+	block := string(blockOf(1, 3))
+	for _, tt := range []struct {
+		name, other, id string
+		stamped         int64
+	}{
+		{"at its end", strings.Replace(block, "id: 2-1k3-9f86d081", "id: 2-1k3-00000000", 1), "2-1k3-00000000", 5},
+		{"at its start", strings.Replace(block, `"@1732520123456789012.2"`, `"@9732520123456789012.2"`, 1), "2-1k3-9f86d081", 4}, // outside the window
+	} {
+		second, third := len(block)/3, len(block)*2/3
+		for _, cut := range []int{0, second, second + 60, second + 130} {
+			all := load.Receivers(2)
+			all[0].Receive([]byte(block))
+			all[1].Receive([]byte(tt.other[:cut]))
+			all[1].Receive([]byte(tt.other[cut : third+5]))
+			if tally := all[0].Tally(); tally.Stamped != tt.stamped || tally.Events != 5 || all[1].ID() != tt.id {
+				t.Errorf("different %s, cut at %d: %d of %d events stamped, id %s; want %d of 5, %s", tt.name, cut, tally.Stamped, tally.Events, all[1].ID(), tt.stamped, tt.id)
+			}
+		}
 	}
 }
