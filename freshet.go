@@ -71,13 +71,13 @@ type Tag string
 // An EventType says what an entry of a journal is.
 type EventType string
 
-// The types of event. All but recovered are also the names of the SSE events.
+// The types of event. They are also the names of the SSE events.
 const (
 	TypeSnapshot  EventType = "snapshot"  // data is the document
 	TypePatch     EventType = "patch"     // data is an RFC 6902 patch from the revision before
 	TypeEvent     EventType = "event"     // data is a message
 	TypeError     EventType = "error"     // data is a Fault; the revision stays what it was
-	TypeRecovered EventType = "recovered" // the fault before it is over, though nothing changed; no data
+	TypeRecovered EventType = "recovered" // the fault before it is over, though nothing changed; data is {"datetime"}
 )
 
 // An Event is one entry of a topic's journal.

@@ -24,19 +24,25 @@ type AdHoc struct {
 }
 
 // targetOf is the absolute URL that a request for an ad-hoc topic names, verbatim but for the parameters
-// that are meant for us. It looks at the request line itself: ServeMux would clean "//" away.
+// that are meant for us. It looks at the request line itself: ServeMux would clean "//" away, and redirect,
+// which several clients of streams do not survive.
 func targetOf(r *http.Request) (target string, ok bool) {
 	rest, ok := strings.CutPrefix(r.RequestURI, "/live/")
 	if !ok {
 		return "", false
 	}
-	for _, scheme := range []string{"http:", "https:"} {
-		if after, ok := strings.CutPrefix(rest, scheme); ok && strings.HasPrefix(after, "/") {
-			// Some proxies and clients fold "//" into "/".
-			return withoutOurs(scheme + "//" + strings.TrimLeft(after, "/")), true
-		}
+	scheme, after, ok := strings.Cut(rest, ":")
+	if !ok || !strings.HasPrefix(after, "/") || strings.ContainsAny(scheme, "/?#") {
+		return "", false
 	}
-	return "", false
+	// Some proxies and clients fold "//" into "/".
+	return withoutOurs(strings.ToLower(scheme) + "://" + strings.TrimLeft(after, "/")), true
+}
+
+// isUnclean says whether ServeMux would redirect a request for a topic to a cleaner path.
+func isUnclean(r *http.Request) bool {
+	rest, ok := strings.CutPrefix(r.URL.Path, "/live/")
+	return ok && path.Clean("/"+rest) != "/"+rest
 }
 
 // withoutOurs takes the parameters that are ours out of a URL's query and leaves the rest as it is.
@@ -137,16 +143,22 @@ func covers(prefix string, u *url.URL) bool {
 	if err != nil || p.Scheme != u.Scheme || !strings.EqualFold(p.Host, u.Host) {
 		return false
 	}
+	if strings.Contains(u.Path, `\`) { // some servers take it for a slash, and so "..\" for a way up
+		return false
+	}
 	have, want := path.Clean("/"+u.Path), path.Clean("/"+p.Path)
-	return want == "/" || have == want || strings.HasPrefix(have, want+"/")
+	below := want == "/" || strings.HasPrefix(have, want+"/")
+	return below || have == want && (!strings.HasSuffix(p.Path, "/") || strings.HasSuffix(u.Path, "/"))
 }
 
 // adHocTopic is the topic of a URL and the headers that are forwarded to it. Who sends other headers,
 // another credential above all, gets another topic.
 func (l *live) adHocTopic(r *http.Request, u *url.URL, target string) (freshet.Topic, error) {
 	headers := map[string]string{}
-	if a := r.Header.Get("Authorization"); a != "" {
-		headers["Authorization"] = a
+	for _, name := range []string{"Authorization", "X-Api-Key"} {
+		if v := r.Header.Get(name); v != "" {
+			headers[name] = v
+		}
 	}
 	for _, h := range r.URL.Query()["X-Sd-Header"] {
 		name, value, ok := strings.Cut(h, ":")

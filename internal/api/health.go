@@ -11,6 +11,20 @@ import (
 	"freshet"
 )
 
+// index greets who comes without knowing where to go.
+func index(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err := io.WriteString(w, `Freshet: any JSON API, live.
+
+  /live/{topic}    a topic: its document (application/json), live (text/event-stream),
+                   its history (application/x-ndjson)
+  /v1/topics       the topics, and their management
+  /openapi.json    all of it, described
+  /metrics         for Prometheus; /livez and /readyz for those who run it
+`)
+	return afterHeader(err)
+}
+
 // livez is for those who restart a process that is stuck: it says no more than that this one answers.
 func livez(w http.ResponseWriter, _ *http.Request) error {
 	_, err := io.WriteString(w, "ok\n")

@@ -38,6 +38,9 @@ type live struct {
 // get answers a read of a configured topic in the style that the client asks for.
 func (l *live) get(w http.ResponseWriter, r *http.Request) error {
 	name := freshet.TopicName(r.PathValue("topic"))
+	if flow.IsAdHoc(name) { // followed by its URL and headers only: the name is no proof of knowing them
+		return fmt.Errorf("%w: %s", freshet.ErrNotFound, name)
+	}
 	f, err := l.flow.Follow(name)
 	if err != nil {
 		return l.unfollowable(w, r, err)
@@ -248,6 +251,9 @@ func noDocument(f *flow.Follower, fault *freshet.Fault) error {
 	}
 	if fault == nil {
 		return fmt.Errorf("%w: the topic has no document yet", freshet.ErrUnavailable)
+	}
+	if fault.Code == freshet.FaultConfig { // trying again would not help
+		return fmt.Errorf("%w: %s", freshet.ErrNotAllowed, fault.Message)
 	}
 	return fmt.Errorf("%w: the topic has no document yet; its source reports %d: %s", freshet.ErrUnavailable, fault.Code, fault.Message)
 }

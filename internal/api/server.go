@@ -49,6 +49,10 @@ func Handler(c Config) http.Handler {
 			e.handle(func(w http.ResponseWriter, r *http.Request) error { return l.followVerbatim(w, r, target) }).ServeHTTP(w, r)
 			return
 		}
+		if isUnclean(r) {
+			e.fail(w, r, fmt.Errorf("%w at %s: a topic is at /live/{topic}", errResource, r.URL.Path))
+			return
+		}
 		surface.ServeHTTP(w, r)
 	})
 	guard := http.NewCrossOriginProtection()
@@ -71,6 +75,7 @@ func routes(mux *http.ServeMux, l *live, m *management, c Config) {
 	mux.Handle("POST /live/{topic}", l.handle(l.publish))
 	mux.Handle("GET /live", l.handle(l.query))
 	m.routes(mux)
+	mux.Handle("GET /{$}", l.handle(index))
 	mux.Handle("GET /livez", l.handle(livez))
 	mux.Handle("GET /readyz", l.handle(readyz(c.Ready)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
@@ -82,7 +87,7 @@ func allowOrigins(origins []string) *cors.Cors {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		// What the EventSource polyfills in use send, and so ask leave for.
-		AllowedHeaders: []string{"Accept", "Authorization", "Cache-Control", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
+		AllowedHeaders: []string{"Accept", "Authorization", "X-Api-Key", "Cache-Control", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
 		ExposedHeaders: []string{"ETag", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Link", "Location", "Preference-Applied", "Retry-After"},
 		MaxAge:         int((10 * time.Minute).Seconds()),
 	})

@@ -100,6 +100,9 @@ func (c Config) withDefaults() Config {
 	orElse(&c.Limits.Connections, descriptors()-reserve)
 	if c.Dev {
 		c.AdHoc.Allow = []string{"*"}
+		if len(c.CORS.Origins) == 0 { // pages that are being developed
+			c.CORS.Origins = []string{"http://localhost", "http://localhost:*", "http://127.0.0.1", "http://127.0.0.1:*", "http://[::1]:*"}
+		}
 		c.Egress.Allow = append(c.Egress.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
 	return c
@@ -140,7 +143,11 @@ func isLoopback(host string) bool {
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	network := "tcp"
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
+		network = "tcp4" // 0.0.0.0 is not every IPv6 address as well
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, network, addr)
 	if errors.Is(err, errAddrInUse) {
 		return nil, fmt.Errorf("listen: %s is in use already: stop what listens there, or choose another port with --listen", addr)
 	}
@@ -238,7 +245,7 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 func Sources() catalog.Sources {
 	known := catalog.Sources{}
 	for _, k := range source.Kinds() {
-		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check}
+		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check, Mask: k.Mask, Unmask: k.Unmask}
 	}
 	return known
 }

@@ -219,5 +219,5 @@ func (f *Flow) Status(name freshet.TopicName) *freshet.Status {
 	if err != nil {
 		return nil
 	}
-	return t.status()
+	return t.status(true)
 }

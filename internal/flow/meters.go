@@ -23,6 +23,7 @@ type meters struct {
 	diff    prometheus.Histogram
 	latency prometheus.Histogram
 	slow    prometheus.Counter
+	lag     prometheus.Histogram
 
 	mu     sync.Mutex
 	labels map[freshet.TopicName]bool
@@ -36,7 +37,7 @@ func newMeters(reg prometheus.Registerer, f *Flow) *meters {
 		}, []string{"topic", "result"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_poll_duration_seconds",
-			Help: "How long requests to upstreams took.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+			Help: "How long requests to upstreams took.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "freshet_events_total",
@@ -52,19 +53,21 @@ func newMeters(reg prometheus.Registerer, f *Flow) *meters {
 		}),
 		diff: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_diff_duration_seconds",
-			Help: "How long finding what changed took.", Buckets: prometheus.ExponentialBuckets(0.00001, 3, 12),
+			Help: "How long finding what changed took.", Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .1},
 		}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_event_latency_seconds",
-			Help: "From the upstream's answer to the write to a subscriber's socket.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14),
+			Help: "From the upstream's answer to the write to a subscriber's socket.", Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		slow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_slow_consumer_disconnects_total",
 			Help: "Subscribers cut because they were too slow.",
 		}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_subscriber_lag_events",
+			Help: "How many events subscribers lacked when they were written to.", Buckets: []float64{1, 2, 4, 8, 16, 64, 256, 1024}}),
 		labels: map[freshet.TopicName]bool{},
 	}
-	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, collector{f, m})
+	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, m.lag, collector{f, m})
 	return m
 }
 
@@ -95,10 +98,11 @@ func (m *meters) forget(name freshet.TopicName) {
 }
 
 func (m *meters) polled(name freshet.TopicName, result string, took time.Duration) {
-	m.polls.WithLabelValues(m.label(name), result).Inc()
-	if took > 0 {
-		m.took.Observe(took.Seconds())
+	if took == 0 {
+		return // nobody was asked: it was pushed
 	}
+	m.polls.WithLabelValues(m.label(name), result).Inc()
+	m.took.Observe(took.Seconds())
 }
 
 func (m *meters) published(name freshet.TopicName, ev freshet.Event) {
@@ -129,11 +133,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	states := map[string]int{"idle": 0, "running": 0, "failing": 0}
 	subscribers, stale := map[string]int{}, map[string]float64{}
 	for _, t := range c.flow.all() {
-		s := t.status()
+		s := t.status(false)
 		states[s.State]++
 		label := c.m.label(t.name)
 		subscribers[label] += s.Subscribers
-		if s.State != "idle" && !s.LastSuccess.IsZero() {
+		if s.State != "idle" && !s.LastSuccess.IsZero() && t.polls() {
 			stale[label] = max(stale[label], time.Since(s.LastSuccess).Seconds())
 		}
 	}

@@ -28,6 +28,7 @@ type runner struct {
 	limits jsonpatch.Limits
 	offer  func(freshet.Revision, freshet.Tag, []byte) // of the document's bytes, which the next payload overwrites
 	told   func(Change)
+	pushed bool // payloads come by POST
 	stats  *meters
 	log    *slog.Logger
 
@@ -62,7 +63,9 @@ func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, err
 	if err != nil {
 		fault := formatFault(err, r.limits)
 		r.stats.polled(r.topic.Name, "error", p.Took)
-		r.faultLocked(ctx, fault)
+		if !r.pushed { // the mistake of who pushes is theirs alone
+			r.faultLocked(ctx, fault)
+		}
 		return freshet.Event{}, fault
 	}
 	ev, err := r.publishLocked(ctx, next, p.Time)
@@ -70,7 +73,9 @@ func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, err
 	case err != nil:
 		r.stats.polled(r.topic.Name, "error", p.Took)
 		r.loaded = false // what the journal holds is not what was thought; read it again
-		r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
+		if ctx.Err() == nil {
+			r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
+		}
 		return freshet.Event{}, err
 	case ev.Sequence == 0:
 		r.stats.polled(r.topic.Name, "unchanged", p.Took)
@@ -180,7 +185,10 @@ func (r *runner) adoptLocked(ctx context.Context, next *jsonpatch.Document, ev f
 	if r.topic.Kind == freshet.KindSnapshot {
 		r.doc, r.spare = next, r.doc
 	}
-	r.fault = nil
+	if r.fault != nil {
+		r.fault = nil
+		r.log.InfoContext(ctx, "the source works again")
+	}
 	r.docAt = ev
 	if r.docAt.Data = nil; r.topic.Kind == freshet.KindEvent {
 		r.message = bytes.Clone(ev.Data)
@@ -233,7 +241,12 @@ func (r *runner) recoveredLocked(ctx context.Context, at time.Time) {
 	if err := r.loadLocked(ctx); err != nil || r.fault == nil {
 		return
 	}
-	if r.noteLocked(ctx, freshet.TypeRecovered, nil, at) {
+	data, err := json.Marshal(map[string]time.Time{"datetime": at})
+	if err != nil {
+		r.log.ErrorContext(ctx, "a recovery could not be told", "err", err)
+		return
+	}
+	if r.noteLocked(ctx, freshet.TypeRecovered, data, at) {
 		r.fault = nil
 		r.log.InfoContext(ctx, "the source works again")
 		r.told(Change{Time: at, Topic: r.topic.Name, Type: freshet.TypeRecovered, Revision: r.head.Revision})

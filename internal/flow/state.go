@@ -146,3 +146,17 @@ func (r *runner) trim(ctx context.Context) {
 	defer r.mu.Unlock()
 	r.trimLocked(ctx)
 }
+
+// peekLocked says of a topic whose state is not in memory what its last event shows.
+func (r *runner) peekLocked(ctx context.Context, s *freshet.Status) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	last, err := r.store.Head(ctx, r.id)
+	if err != nil || last.Sequence == 0 {
+		return // a status says what is known
+	}
+	s.Revision, s.EventID, s.LastChange = last.Revision, last.ID(), last.Time
+	if last.Type == freshet.TypeSnapshot || last.Type == freshet.TypeEvent {
+		s.Bytes = len(last.Data)
+	}
+}

@@ -100,7 +100,7 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 	}
 	r := &runner{
 		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log,
-		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer,
+		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, pushed: isPushed(c.Source.Type),
 	}
 	if r.told == nil {
 		r.told = func(Change) {}
@@ -270,7 +270,8 @@ func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error)
 	return r.take(ctx, source.Payload{Data: data, Time: time.Now().UTC()})
 }
 
-func (t *topic) status() *freshet.Status {
+// status is what the topic is doing; with a look into the store, where its state is not in memory.
+func (t *topic) status(peek bool) *freshet.Status {
 	t.mu.Lock()
 	s := &freshet.Status{State: "idle", Subscribers: t.followers}
 	if t.running != nil {
@@ -282,6 +283,9 @@ func (t *topic) status() *freshet.Status {
 	defer r.mu.Unlock()
 	s.LastSuccess = r.success
 	if !r.loaded {
+		if peek {
+			r.peekLocked(t.flow.base, s)
+		}
 		return s
 	}
 	if s.Revision = r.head.Revision; r.docAt.Sequence > 0 {
@@ -307,6 +311,7 @@ type Follower struct {
 // Sent takes note of a batch that was written to the sockets of so many followers, of so many bytes in all.
 func (f *Follower) Sent(b fanout.Batch, bytes, readers int) {
 	m := f.topic.flow.stats
+	m.lag.Observe(float64(b.Behind))
 	m.bytes.WithLabelValues("out", m.label(f.Topic.Name)).Add(float64(bytes))
 	doc, _ := f.Feed.Current()
 	for _, e := range b.Entries {
@@ -388,4 +393,11 @@ func periodOf(s freshet.Source) time.Duration {
 		return 0
 	}
 	return k.Period(s.Config)
+}
+
+// polls says whether the source asks an upstream.
+func (t *topic) polls() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.period > 0
 }

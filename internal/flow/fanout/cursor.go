@@ -4,12 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"freshet"
 )
 
-// ErrSlow is what the follower of an event topic gets whose reader fell out of the history in memory.
+// ErrSlow is what the follower of an event topic gets whose reader fell out of the history in memory. It
+// is a SlowError then, which says where the reader may go on.
 var ErrSlow = errors.New("the reader is too slow")
+
+// A SlowError is ErrSlow with the position that the reader has.
+type SlowError struct{ At freshet.Position }
+
+func (e *SlowError) Error() string { return ErrSlow.Error() }
+
+// Is says that it is ErrSlow.
+func (e *SlowError) Is(target error) bool { return target == ErrSlow }
 
 // Why a reader's event id was not honoured.
 const (
@@ -21,6 +31,7 @@ const (
 type Batch struct {
 	Entries []*Entry
 	Reset   string // why the first entry does not follow what the reader has; empty where it does
+	Behind  int    // how many events the reader lacked
 }
 
 // A Cursor is one follower of a feed. It is for one goroutine. Cursors are compared with ==.
@@ -92,6 +103,9 @@ func (c *Cursor) Live() bool {
 	if !c.past {
 		return true
 	}
+	if c.reset != "" {
+		return false // what it has to say first takes a look into the journal
+	}
 	c.feed.mu.Lock()
 	defer c.feed.mu.Unlock()
 	c.past = c.feed.ring.find(c.pos) < 0
@@ -110,6 +124,10 @@ func (c *Cursor) Next(ctx context.Context) (Batch, error) {
 	if c.fresh {
 		defer f.mu.Unlock()
 		return c.firstLocked(), nil
+	}
+	if c.past && c.reset != "" {
+		f.mu.Unlock()
+		return c.overGap(ctx)
 	}
 	at := f.ring.find(c.pos)
 	if at < 0 {
@@ -149,14 +167,8 @@ func (c *Cursor) firstLocked() Batch {
 }
 
 func (c *Cursor) allLocked(lacking []*Entry) Batch {
-	b := Batch{Reset: c.reset}
-	c.reset = ""
-	for _, e := range lacking {
-		if e.Type != freshet.TypeRecovered {
-			b.Entries = append(b.Entries, e)
-		}
-		c.pos = e.Position
-	}
+	b := Batch{Entries: slices.Clone(lacking), Reset: c.reset, Behind: len(lacking)}
+	c.reset, c.pos = "", lacking[len(lacking)-1].Position
 	return b
 }
 
@@ -181,15 +193,16 @@ func (c *Cursor) conflate(at int) (Batch, error) {
 		return c.allLocked(lacking), nil
 	case c.mode == freshet.ModeSnapshotOnly:
 		f.mu.Unlock()
-		b := Batch{Entries: []*Entry{current}}
+		b := Batch{Entries: []*Entry{current}, Behind: len(lacking)}
 		c.pos = head
 		return withFault(b, fault), nil
 	}
+	behind := len(lacking)
 	from, patches := f.ring.rebuild(at)
 	f.mu.Unlock()
 	joined := f.composer.compose(c.pos, current, func() ([]byte, error) { return applyAll(from, patches) })
 	c.pos = head
-	return withFault(Batch{Entries: joined}, fault), nil
+	return withFault(Batch{Entries: joined, Behind: behind}, fault), nil
 }
 
 func withFault(b Batch, fault *Entry) Batch {
@@ -205,7 +218,7 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 	case c.mode == freshet.ModeEvent && c.past:
 		return c.pastEvents(ctx)
 	case c.mode == freshet.ModeEvent:
-		return Batch{}, ErrSlow
+		return Batch{}, &SlowError{c.pos}
 	}
 	f := c.feed
 	f.mu.Lock()
@@ -227,9 +240,6 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 // pastEvents reads from the journal what came after the reader's position, a part at a time.
 func (c *Cursor) pastEvents(ctx context.Context) (Batch, error) {
 	const most, mostBytes = ringEntries, ringBytes
-	if c.reset != "" {
-		return c.overGap(ctx)
-	}
 	f := c.feed
 	b, bytes := Batch{}, 0
 	for ev, err := range f.journal.Read(ctx, f.id, c.pos.Sequence) {
@@ -240,9 +250,7 @@ func (c *Cursor) pastEvents(ctx context.Context) (Batch, error) {
 			return Batch{}, fmt.Errorf("read after %s: %w", c.pos, err)
 		}
 		c.pos = ev.Position
-		if ev.Type != freshet.TypeRecovered {
-			b.Entries, bytes = append(b.Entries, &Entry{Event: ev}), bytes+len(ev.Data)
-		}
+		b.Entries, bytes = append(b.Entries, &Entry{Event: ev}), bytes+len(ev.Data)
 		if len(b.Entries) == most || bytes > mostBytes {
 			break
 		}

@@ -192,7 +192,7 @@ func (f *Feed) History(ctx context.Context, r Range) iter.Seq2[freshet.Event, er
 				return
 			}
 			started = true
-			if ev.Type != freshet.TypeRecovered && !yield(ev, nil) {
+			if !yield(ev, nil) {
 				return
 			}
 		}

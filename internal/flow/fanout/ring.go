@@ -9,7 +9,7 @@ import (
 // How much of the history a feed keeps in memory.
 const (
 	ringEntries = 256
-	ringBytes   = 1 << 20 // or four times the document, where that is more
+	ringBytes   = 1 << 20 // or four times the document or the message, where that is more
 	docEvery    = 64      // entries between two that hold their document
 )
 
@@ -33,7 +33,7 @@ func (r *ring) add(e, current *Entry) {
 	r.bytes += len(e.Data)
 	r.docBytes += len(e.Data)
 	r.docCount++
-	limit := ringBytes
+	limit := max(ringBytes, 4*len(e.Data)) // a live reader is never out of it for one large event
 	if current != nil && current.Type == freshet.TypeSnapshot {
 		limit = max(limit, 4*len(current.Data))
 		if e.Type == freshet.TypeSnapshot || r.docBytes >= len(current.Data) || r.docCount >= docEvery {

@@ -58,6 +58,9 @@ func parsePollerConfig(config json.RawMessage) (*pollerConfig, freshet.Invalid) 
 		RetryFactor:      0.5,
 	}
 	v := &verdict{found: decode(config, c)}
+	for _, pointer := range stillMasked(config) {
+		v.say(pointer, "%s stands for a secret that is stored, and none is stored for it here, or one for another host: write the secret itself", Masked)
+	}
 	c.check(v)
 	return c, v.found
 }
@@ -65,6 +68,9 @@ func parsePollerConfig(config json.RawMessage) (*pollerConfig, freshet.Invalid) 
 func (c *pollerConfig) check(v *verdict) {
 	if c.URL == "" {
 		v.say("/url", "is required: the address of the API to poll")
+	} else if _, err := url.Parse(c.URL); err != nil && strings.Contains(c.URL, "@") {
+		// What the parser took for a port or an escape may be a piece of a password, and is not shown.
+		v.say("/url", "not a URL; if it has a user or password, that is not sent: use an Authorization header")
 	} else if u, err := egress.ParseURL(c.URL); err != nil {
 		v.say("/url", "%v", err)
 	} else {

@@ -19,6 +19,11 @@ type Kind struct {
 
 	// Check returns everything wrong with a configuration, by pointers into it; nil: nothing.
 	Check func(config json.RawMessage) freshet.Invalid
+	// Mask is a configuration as it is shown: with Masked in the place of each secret. Unmask is one as it
+	// is to be stored: with what is stored in the place of each Masked that stands for it. Both are nil
+	// where a configuration has no secrets.
+	Mask   func(config json.RawMessage) json.RawMessage
+	Unmask func(config, stored json.RawMessage) json.RawMessage
 	// Period is how often a source of a configuration in which Check finds nothing asks upstream; nil
 	// where it never does.
 	Period func(config json.RawMessage) time.Duration

@@ -24,6 +24,8 @@ func httpPoller() Kind {
 			_, wrong := parsePollerConfig(config)
 			return wrong
 		},
+		Mask:   maskPoller,
+		Unmask: unmaskPoller,
 		Period: func(config json.RawMessage) time.Duration {
 			if c, wrong := parsePollerConfig(config); wrong == nil {
 				return time.Duration(c.PollingPeriod)

@@ -17,12 +17,24 @@ func encode(ev freshet.Event) []byte {
 	b = append(b, "event: "...)
 	b = append(b, ev.Type...)
 	b = append(b, "\ndata: "...)
-	b = append(b, ev.Data...)
+	b = append(b, oneLine(ev.Data)...)
 	if ev.Sequence > 0 {
 		b = append(b, "\nid: "...)
 		b = append(b, ev.ID()...)
 	}
 	return append(b, "\n\n"...)
+}
+
+// oneLine writes the line separators of Unicode that are no line breaks of the event stream format as
+// escapes: readers that split by their language's own idea of lines would cut the data there. In JSON
+// they can only stand inside strings.
+func oneLine(data []byte) []byte {
+	if !bytes.Contains(data, []byte("\u2028")) && !bytes.Contains(data, []byte("\u2029")) && !bytes.Contains(data, []byte("\u0085")) {
+		return data
+	}
+	data = bytes.ReplaceAll(data, []byte("\u2028"), []byte(`\u2028`))
+	data = bytes.ReplaceAll(data, []byte("\u2029"), []byte(`\u2029`))
+	return bytes.ReplaceAll(data, []byte("\u0085"), []byte(`\u0085`))
 }
 
 // preamble is what stands before the first event, inside its block: a block of its own without data

@@ -161,6 +161,6 @@ func named(topic freshet.TopicName, ev freshet.Event) []byte {
 	if err != nil {
 		panic(err) // a string always marshals
 	}
-	fmt.Fprintf(&b, "event: %s\ndata: {\"topic\":%s,\"data\":%s}", ev.Type, name, ev.Data)
+	fmt.Fprintf(&b, "event: %s\ndata: {\"topic\":%s,\"data\":%s}", ev.Type, name, oneLine(ev.Data))
 	return b.Bytes()
 }

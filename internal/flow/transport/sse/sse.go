@@ -95,8 +95,10 @@ func (s *Streams) jitter() int {
 // last is the last a client hears: when to come back, in a block that is never finished and so is no event.
 func (s *Streams) last(cause error) []byte {
 	var b []byte
-	if errors.Is(cause, fanout.ErrSlow) {
-		b = encode(fanout.FaultEntry(tooSlow).Event)
+	if slow, ok := errors.AsType[*fanout.SlowError](cause); ok {
+		ev := fanout.FaultEntry(tooSlow).Event
+		ev.Position = slow.At // a client that has had no event yet would not know where to go on
+		b = encode(ev)
 	}
 	return append(append(b, preamble(s.jitter(), "")...), heartbeat...)
 }
