@@ -7,7 +7,9 @@ import (
 
 const (
 	watchEvery   = time.Second
-	illFor       = 2                // watches in a row before the server is started anew
+	illFor       = 2                // watches in a row before the server is started anew, after a full disk
+	illOtherwise = 15               // and where the disk was not full: a busy machine is no reason
+	fullLately   = time.Minute      // that is "after"
 	restartEvery = 10 * time.Second // at most; each restart breaks what is under way
 )
 
@@ -15,7 +17,7 @@ const (
 func (e *Engine) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	var restarted time.Time
+	var restarted, wasFull time.Time
 	full, ill := false, 0
 	for {
 		select {
@@ -28,12 +30,19 @@ func (e *Engine) watch(ctx context.Context) {
 			full = low
 			e.log.WarnContext(ctx, "disk space of the journal", "low", low, "free", free, "needed", need)
 		}
+		if full {
+			wasFull = time.Now()
+		}
+		patience := illOtherwise
+		if time.Since(wasFull) < fullLately {
+			patience = illFor
+		}
 		why := e.ill()
 		if why == "" {
 			ill = 0
 			continue
 		}
-		if ill++; ill < illFor || full || time.Since(restarted) < restartEvery {
+		if ill++; ill < patience || full || time.Since(restarted) < restartEvery {
 			continue
 		}
 		e.log.WarnContext(ctx, "engine is not healthy, starting it anew", "reason", why)

@@ -59,6 +59,9 @@ const (
 	// hardCap bounds the entries of one topic when nobody trims it: more than any topic may ask for.
 	hardCap = 1 << 20
 
+	// openTakes is how long the streams may take to be made, which a busy disk makes long.
+	openTakes = 2 * time.Minute
+
 	minShard = 16 << 20 // bytes; less would not hold a history worth the name
 
 	version = "1" // of the layout
@@ -148,7 +151,7 @@ func Open(ctx context.Context, nc *nats.Conn, c Config, log *slog.Logger) (*Jour
 		shardBytes = max(c.MaxBytes/5*2/shards, minShard)
 		j.largest = min(j.largest, shardBytes/2)
 	}
-	ctx, cancel := context.WithTimeout(ctx, j.patience)
+	ctx, cancel := context.WithTimeout(ctx, openTakes)
 	defer cancel()
 	changed := false
 	for _, s := range j.streams(shardBytes) {
