@@ -34,18 +34,29 @@ type Records interface {
 	List(ctx context.Context, each func(key string, value []byte, revision uint64) error) error
 }
 
-// An Entry is a topic in the catalog.
+// An Entry is a topic in the catalog as it is shown: the secrets of its source are masked. Only those
+// who watch are told them.
 type Entry struct {
 	Topic   freshet.Topic // effective: defaults are filled in; not to be changed, as it is shared
 	Version string        // changes with each write; what an ETag holds
 
-	stored   freshet.Topic // as written, with what the server set
+	stored   freshet.Topic // as written, with what the server set, and the secrets
 	revision uint64        // of the record; 0 while there is none
+}
+
+// whole is the topic with its secrets, as a watcher is told it.
+func (e *Entry) whole() *freshet.Topic {
+	if e == nil {
+		return nil
+	}
+	t := e.Topic
+	t.Source.Config = e.stored.Source.Config
+	return &t
 }
 
 // A Change is what a watcher is told.
 type Change struct {
-	Old, New *freshet.Topic // effective; Old is nil where the topic is new, New where it was deleted
+	Old, New *freshet.Topic // effective, with the secrets; Old is nil where the topic is new, New where it was deleted
 }
 
 // ErrPrecondition says that the topic is not in the state that a Write demands.
@@ -68,7 +79,7 @@ type Catalog struct {
 func New(ctx context.Context, records Records, sources Sources) (*Catalog, error) {
 	c := &Catalog{records: records, sources: sources, watchers: map[*func(Change)]bool{}, byName: map[freshet.TopicName]*Entry{}}
 	err := records.List(ctx, func(key string, value []byte, revision uint64) error {
-		e, err := entry(value, revision)
+		e, err := c.entry(value, revision)
 		if err != nil {
 			return fmt.Errorf("topic %q: %w", key, err)
 		}
@@ -86,14 +97,14 @@ func New(ctx context.Context, records Records, sources Sources) (*Catalog, error
 func byName(a, b *Entry) int { return cmp.Compare(a.Topic.Name, b.Topic.Name) }
 
 // entry makes one of a stored document.
-func entry(value []byte, revision uint64) (*Entry, error) {
+func (c *Catalog) entry(value []byte, revision uint64) (*Entry, error) {
 	var t freshet.Topic
 	if err := json.Unmarshal(value, &t); err != nil {
 		return nil, fmt.Errorf("stored document: %w", err)
 	}
 	// The hash tells a catalog that was begun anew, and so counts from 1 again, from the one before.
 	version := strconv.FormatUint(revision, 36) + "-" + fmt.Sprintf("%08x", crc32.ChecksumIEEE(value))
-	return &Entry{Topic: Effective(t), Version: version, stored: t, revision: revision}, nil
+	return &Entry{Topic: c.sources.masked(Effective(t)), Version: version, stored: t, revision: revision}, nil
 }
 
 // Get returns the topic or an error that is freshet.ErrNotFound.
@@ -126,7 +137,7 @@ func (c *Catalog) Watch(fn func(Change)) (stop func()) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	for _, e := range c.all() {
-		fn(Change{New: &e.Topic})
+		fn(Change{New: e.whole()})
 	}
 	c.watchers[&fn] = true
 	return func() {
@@ -139,16 +150,16 @@ func (c *Catalog) Watch(fn func(Change)) (stop func()) {
 // adoptLocked puts e, or its absence, into the view and tells the watchers; writing is held.
 func (c *Catalog) adoptLocked(name freshet.TopicName, e *Entry) {
 	old := c.find(name)
-	change := Change{}
+	change := Change{old.whole(), e.whole()}
 	at, _ := slices.BinarySearchFunc(c.sorted, name, func(e *Entry, name freshet.TopicName) int { return cmp.Compare(e.Topic.Name, name) })
 	rest := c.sorted[at:]
 	if old != nil {
-		change.Old, rest = &old.Topic, rest[1:]
+		rest = rest[1:]
 	}
 	sorted := make([]*Entry, 0, len(c.sorted)+1)
 	sorted = append(sorted, c.sorted[:at]...)
 	if e != nil {
-		change.New, sorted = &e.Topic, append(sorted, e)
+		sorted = append(sorted, e)
 	}
 	sorted = append(sorted, rest...)
 
@@ -180,7 +191,7 @@ func (c *Catalog) reloadLocked(ctx context.Context, name freshet.TopicName) {
 	if err != nil {
 		return // the store is away; the next write finds out by its revision
 	}
-	e, err := entry(value, revision)
+	e, err := c.entry(value, revision)
 	if old := c.find(name); err != nil || old != nil && old.Version == e.Version {
 		return
 	}

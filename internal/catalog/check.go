@@ -20,6 +20,26 @@ type Sources map[string]SourceType
 type SourceType struct {
 	Kinds []freshet.Kind                               // the kinds of topic that it can feed; none: every kind
 	Check func(config json.RawMessage) freshet.Invalid // pointers are relative to config, which is at least {}
+
+	// Mask hides what is secret in a config; Unmask puts what stored has back where a config still hides
+	// it. Both may be nil: there are no secrets.
+	Mask   func(config json.RawMessage) json.RawMessage
+	Unmask func(config, stored json.RawMessage) json.RawMessage
+}
+
+// masked is the topic as it is shown.
+func (s Sources) masked(t freshet.Topic) freshet.Topic {
+	if mask := s[t.Source.Type].Mask; mask != nil && len(t.Source.Config) > 0 {
+		t.Source.Config = mask(t.Source.Config)
+	}
+	return t
+}
+
+// unmask gives the topic the secrets that it hides and old has.
+func (s Sources) unmask(t *freshet.Topic, old freshet.Source) {
+	if unmask := s[t.Source.Type].Unmask; unmask != nil && t.Source.Type == old.Type && len(t.Source.Config) > 0 && len(old.Config) > 0 {
+		t.Source.Config = unmask(t.Source.Config, old.Config)
+	}
 }
 
 // Ranges of a topic's settings.

@@ -58,7 +58,7 @@ func (c *Catalog) Create(ctx context.Context, document []byte, w Write) (Entry, 
 }
 
 // Put stores document as the topic of this name, new or in the place of what is there. The document
-// may leave the name out. created says that there was none before.
+// may leave the name out, and what is masked in it stays what it was. created says that there was none before.
 func (c *Catalog) Put(ctx context.Context, name freshet.TopicName, document []byte, w Write) (e Entry, created bool, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -90,7 +90,8 @@ func (c *Catalog) Patch(ctx context.Context, name freshet.TopicName, patch []byt
 	if bad := strict.Decode(patch, &whatever); bad != nil {
 		return Entry{}, bad
 	}
-	document, err := encode(own(old.stored))
+	// The patch is of what was shown: where it changes the URL, the secrets beside it are not carried along.
+	document, err := encode(c.sources.masked(own(old.stored)))
 	if err != nil {
 		return Entry{}, err
 	}
@@ -133,6 +134,9 @@ func (c *Catalog) readLocked(name freshet.TopicName, old *Entry, document []byte
 	} else if t.Name != name {
 		moved = freshet.Invalid{{Pointer: "/name", Detail: fmt.Sprintf("must be %q, the topic that the URL names: topics cannot be renamed", name)}}
 	}
+	if old != nil {
+		c.sources.unmask(&t, old.stored.Source)
+	}
 	checked := append(moved, c.sources.Check(&t)...)
 	if old != nil && t.Kind != old.stored.Kind && t.Kind.Modes() != nil {
 		checked = append(checked, kindChanged(old.stored.Kind))
@@ -165,14 +169,14 @@ func (c *Catalog) storeLocked(ctx context.Context, old *Entry, t freshet.Topic, 
 		return Entry{}, err
 	}
 	if dry {
-		return dryEntry(document, old)
+		return c.dryEntry(document, old)
 	}
 	after, err := c.records.Put(ctx, string(t.Name), document, revision)
 	if err != nil {
 		c.reloadLocked(ctx, t.Name)
 		return Entry{}, fmt.Errorf("store topic %q: %w", t.Name, lost(err, old == nil))
 	}
-	e, err := entry(document, after)
+	e, err := c.entry(document, after)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -181,8 +185,8 @@ func (c *Catalog) storeLocked(ctx context.Context, old *Entry, t freshet.Topic, 
 }
 
 // dryEntry is what would be stored. It has no version of its own yet.
-func dryEntry(document []byte, old *Entry) (Entry, error) {
-	e, err := entry(document, 0)
+func (c *Catalog) dryEntry(document []byte, old *Entry) (Entry, error) {
+	e, err := c.entry(document, 0)
 	if err != nil {
 		return Entry{}, err
 	}

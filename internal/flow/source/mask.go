@@ -39,12 +39,17 @@ func isSecretHeader(name, value string) bool {
 // fragment that look secret, and of those that hold a URL with such. All else keeps its spelling.
 func MaskURL(raw string) string {
 	return rewriteURL(raw, func(name, value string) string {
-		inner := unescape(value)
-		if value != "" && (name == "" || IsSecretName(name) || strings.Contains(inner, "://") && MaskURL(inner) != inner) {
+		if isSecretPart(name, value) {
 			return Masked
 		}
 		return value
 	})
+}
+
+// isSecretPart says so of a part that rewriteURL finds.
+func isSecretPart(name, value string) bool {
+	inner := unescape(value)
+	return value != "" && (name == "" || IsSecretName(name) || strings.Contains(inner, "://") && MaskURL(inner) != inner)
 }
 
 // rewriteURL passes each part of a URL that may be secret through change, with the name of its
@@ -120,7 +125,7 @@ func unmaskURL(raw, stored string) string {
 	return rewriteURL(raw, func(name, value string) string {
 		nth := seen[name]
 		seen[name]++
-		if unescape(value) == Masked && nth < len(had[name]) {
+		if unescape(value) == Masked && nth < len(had[name]) && isSecretPart(name, had[name][nth]) {
 			return had[name][nth]
 		}
 		return value
@@ -273,7 +278,7 @@ func unmaskPoller(config, stored json.RawMessage) json.RawMessage {
 		}
 		return m.raw
 	})
-	if !mayMove(from, unmaskURL(to, from)) {
+	if to != MaskURL(from) && !mayMove(from, unmaskURL(to, from)) {
 		return config
 	}
 	return rewrite(config, func(m member) []byte {
