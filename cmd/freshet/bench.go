@@ -55,6 +55,7 @@ reach loopback: freshet dev, or egress.allow [127.0.0.0/8].`,
 		},
 	}
 	c.serverFlag(cmd)
+	c.jsonFlag(cmd)
 	flags := cmd.Flags()
 	flags.IntVarP(&f.Subscribers, "subscribers", "n", 0, "how many follow")
 	flags.IntVar(&f.Topics, "topics", 0, "topics they are spread over")
@@ -130,10 +131,7 @@ func (c *cli) bench(ctx context.Context, name string, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	address := c.address()
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
+	address := withScheme(c.address())
 	if !f.remote {
 		if err := onThisMachine(ctx, address); err != nil {
 			return err

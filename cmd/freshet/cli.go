@@ -22,10 +22,11 @@ import (
 type cli struct {
 	in       io.Reader
 	out, err *terminal
+	program  string // how it was called, for commands to paste
 	version  string
 
 	started bool   // past the parsing of arguments
-	command string // as typed, such as freshet topic ls
+	command string // such as freshet topic ls, by program
 	json    bool
 	server  string
 	headers []string
@@ -39,7 +40,7 @@ func (c *cli) run(ctx context.Context, args []string) error {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	c.command = cmd.CommandPath()
+	c.command = c.program + strings.TrimPrefix(cmd.CommandPath(), root.Name())
 	if err != nil && !c.started {
 		return usageError{err}
 	}
@@ -59,27 +60,34 @@ from a durable history.`,
   freshet serve -c freshet.yaml                # run it for others`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
-		Args:             cobra.NoArgs,
+		Version:          c.version,
+		Args:             knows,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON, one value a line, for programs")
+	root.SetVersionTemplate(c.versionLine())
 	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.topicCommand(), c.benchCommand(), c.versionCommand())
 	return root
 }
 
+func (c *cli) versionLine() string {
+	return fmt.Sprintf("freshet %s (%s, %s/%s)\n", c.version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func (c *cli) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which version this is",
-		Args:  cobra.NoArgs,
+		Args:  takesNone,
 		RunE: func(*cobra.Command, []string) error {
 			if c.json {
 				return c.writeJSON(map[string]string{"version": c.version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(c.out, "freshet %s (%s, %s/%s)\n", c.version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(c.out, c.versionLine())
 			return err
 		},
 	}
+	c.jsonFlag(cmd)
+	return cmd
 }
 
 const defaultServer = "http://127.0.0.1:4440"
@@ -87,6 +95,11 @@ const defaultServer = "http://127.0.0.1:4440"
 // serverFlag is for every command that talks to a server.
 func (c *cli) serverFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.server, "server", "", "address of the server; FRESHET_SERVER, else "+defaultServer)
+}
+
+// jsonFlag is for every command that tells something to programs too.
+func (c *cli) jsonFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON, one value a line, for programs")
 }
 
 // headerFlag is for commands that read a topic: for one that is a URL, its API gets the headers too.
@@ -99,10 +112,6 @@ func (c *cli) address() string {
 }
 
 func (c *cli) client() (*client.Client, error) {
-	address := c.address()
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
 	headers, err := parseHeaders(c.headers)
 	if err != nil {
 		return nil, err
@@ -111,7 +120,7 @@ func (c *cli) client() (*client.Client, error) {
 	for name, value := range headers {
 		header.Set(name, value)
 	}
-	cl, err := client.New(address, client.Config{Header: header, UserAgent: "freshet/" + c.version})
+	cl, err := client.New(withScheme(c.address()), client.Config{Header: header, UserAgent: "freshet/" + c.version})
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -147,6 +156,32 @@ func needs(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// takesNone checks that there are no arguments.
+func takesNone(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is too much: %s takes no arguments", args[0], cmd.Name())
+	}
+	return nil
+}
+
+// knows checks the first word after a command that has only others below it.
+func knows(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ": did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
+}
+
+// complete completes a flag whose values are known.
+func complete(cmd *cobra.Command, flag string, values ...cobra.Completion) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails where there is no such flag
 }
 
 // writeJSON writes a value on one line of standard output. Text stays as it is: no HTML escapes.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -38,7 +41,8 @@ URLs are given, or of a built-in demo API with four live documents. It shows a
 line for each change.
 
 Loopback only, no authentication, any URL may be made a topic, and the data is
-gone afterwards unless --data says where to keep it.`,
+gone afterwards unless --data says where to keep it. Pages of web servers on this
+machine (http://localhost:5173 and the like) may read it: there is no CORS to set up.`,
 		Example: `  freshet dev
   freshet dev https://api.example.com/prices --every 5s
   freshet dev https://api.example.com/v2 --pointer /items -H 'Authorization: Bearer …'`,
@@ -53,6 +57,8 @@ gone afterwards unless --data says where to keep it.`,
 	flags.StringArrayVarP(&f.headers, "header", "H", nil, "a header to send to the API, 'Name: value'; may be repeated")
 	flags.StringVar(&f.logLevel, "log-level", "error", "debug, info, warn or error")
 	_ = cmd.MarkFlagDirname("data")
+	complete(cmd, "log-level", logLevels()...)
+	c.jsonFlag(cmd)
 	return cmd
 }
 
@@ -62,7 +68,8 @@ func (c *cli) dev(ctx context.Context, urls []string, f devFlags) (err error) {
 		Drain: freshet.Duration(2 * time.Second),
 	}
 	if f.data == "" {
-		dir, err := os.MkdirTemp("", "freshet-dev-")
+		sweep()
+		dir, err := os.MkdirTemp("", temporaryPrefix)
 		if err != nil {
 			return err
 		}
@@ -86,7 +93,7 @@ func (c *cli) dev(ctx context.Context, urls []string, f devFlags) (err error) {
 		config.Topics[i].Source.AlwaysOn = true // the changes are to be seen here
 	}
 	if err := config.Check(); err != nil {
-		return err
+		return inFlags(err)
 	}
 	return c.runDev(ctx, config, f.data == "")
 }
@@ -94,14 +101,25 @@ func (c *cli) dev(ctx context.Context, urls []string, f devFlags) (err error) {
 func (c *cli) runDev(ctx context.Context, config app.Config, temporary bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Where nobody reads what is shown any more (freshet dev | head), an orderly end, not the signal.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	// The server must not wait for a terminal that is held, so changes wait here, and too many are left out.
 	changes := make(chan app.Change, 1024)
 	var printer sync.WaitGroup
 	defer printer.Wait()
 	defer cancel()
 	return app.Run(ctx, config, newLogger(c.err, config.Log), func(s app.Server) {
+		w := &watcher{cli: c, changes: changes, silent: map[freshet.TopicName]string{}}
 		if !c.json {
-			c.banner(s, temporary)
+			if _, err := io.WriteString(c.out, c.banner(s, temporary)); err != nil {
+				cancel()
+			}
+			for _, t := range s.Topics {
+				if u := sourceURL(t); u != nil {
+					w.silent[t.Name] = u.Host
+				}
+			}
 		}
 		s.Watch(ctx, func(ch app.Change) {
 			select {
@@ -110,14 +128,8 @@ func (c *cli) runDev(ctx context.Context, config app.Config, temporary bool) err
 			}
 		})
 		printer.Go(func() {
-			for {
-				select {
-				case ch := <-changes:
-					c.showChange(ch)
-				case <-ctx.Done():
-					return
-				}
-			}
+			defer cancel()
+			_ = w.run(ctx) // there is nobody left to tell
 		})
 	})
 }

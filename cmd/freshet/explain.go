@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/url"
 	"strings"
 	"syscall"
 
@@ -35,6 +38,10 @@ func describe(err error) (text string, details []string) {
 		prefix, _, _ := strings.Cut(text, p.Error())
 		return prefix + "the document has mistakes", details
 	}
+	if ok && errors.Is(err, freshet.ErrManaged) { // freshet dev has no configuration file
+		prefix, _, _ := strings.Cut(text, p.Error())
+		return fmt.Sprintf("%sthe server was started with it, and it cannot be changed from here (%d)", prefix, p.Status), nil
+	}
 	if unreachable(err) {
 		return "no server answers: " + reason(err), nil
 	}
@@ -46,6 +53,20 @@ func describe(err error) (text string, details []string) {
 func unreachable(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
+}
+
+// why is the reason for which a connection failed or ended, in words.
+func why(err error) string {
+	if unreachable(err) {
+		return reason(err)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return "the connection was cut"
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err.Error() // without the URL, which the user knows
+	}
+	return err.Error()
 }
 
 func reason(err error) string {
@@ -61,16 +82,14 @@ func (c *cli) hint(err error) string {
 		return "see: " + c.command + " --help"
 	}
 	if unreachable(err) {
-		return "start one with: freshet dev, or name it with --server or FRESHET_SERVER"
+		return "start one with: " + c.program + " dev, or name it with --server or FRESHET_SERVER"
 	}
 	p, ok := errors.AsType[*client.Problem](err)
 	switch {
 	case ok && p.Slug() == "topic-not-found":
-		return "see: freshet topic ls"
+		return "see: " + c.program + " topic ls"
 	case errors.Is(err, freshet.ErrManaged):
-		return "change it in the configuration file of the server"
-	case errors.Is(err, client.ErrEnded):
-		return "the topic was deleted"
+		return "change what the server was started with: its configuration file, or the command line of freshet dev"
 	}
 	return ""
 }

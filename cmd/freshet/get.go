@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ The exit code is 5 where the topic, or what the pointer leads to, does not exist
 		Example: `  freshet get prices
   freshet get prices /17/price
   freshet get prices --at 2026-01-02T15:04:05Z
+  freshet get prices --at -15m                 # as it was then
   freshet get prices --at 42-1k3-9f86d081      # an event id`,
 		Args:              needs(1, 2, "a topic or a URL and perhaps a pointer"),
 		ValidArgsFunction: c.completeTopic,
@@ -31,12 +33,16 @@ The exit code is 5 where the topic, or what the pointer leads to, does not exist
 			if len(args) == 2 {
 				pointer = args[1]
 			}
+			if pointer != "" && pointer[0] != '/' {
+				return usageError{fmt.Errorf("%q is not a JSON Pointer: write /%s", pointer, pointer)}
+			}
 			return c.get(cmd.Context(), args[0], pointer, at)
 		},
 	}
 	c.serverFlag(cmd)
+	c.jsonFlag(cmd)
 	c.headerFlag(cmd)
-	cmd.Flags().StringVar(&at, "at", "", "an event id or an RFC 3339 time: the document as it was")
+	cmd.Flags().StringVar(&at, "at", "", "the document as it was: an event id, a time, or an age such as -15m")
 	return cmd
 }
 
@@ -44,6 +50,10 @@ func (c *cli) get(ctx context.Context, topic, pointer, at string) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
+	}
+	topic = c.topicOf(topic)
+	if at, err = when(at); err != nil {
+		return usageError{fmt.Errorf("--at: %w", err)}
 	}
 	d, err := cl.Get(ctx, topic, client.GetOptions{At: at, Pointer: pointer})
 	if err != nil {

@@ -16,7 +16,7 @@ func main() {
 	// The first signal ends what runs in an orderly way, the second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	c := &cli{in: os.Stdin, out: newTerminal(os.Stdout), err: newTerminal(os.Stderr), version: version}
+	c := &cli{in: os.Stdin, out: newTerminal(os.Stdout), err: newTerminal(os.Stderr), program: program(os.Args), version: version}
 	err := c.run(ctx, os.Args[1:])
 	if err != nil {
 		fmt.Fprint(os.Stderr, c.explain(err))

@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FRESHET_SERVER", server.URL)
 			env.Setenv("PORT", port)
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each command takes a second to end
 			env.Setenv("TMPDIR", env.WorkDir)
 			return err
 		},
@@ -89,6 +90,9 @@ const (
 	fault    = "event: error\ndata: {\"datetime\":\"2026-01-02T03:04:05Z\",\"code\":70503,\"category\":\"publication\",\"message\":\"upstream answered 503\"}\nid: 2-3-bb\n\n"
 	patch3   = "event: patch\ndata: [{\"op\":\"remove\",\"path\":\"/2\"},{\"op\":\"move\",\"from\":\"/0\",\"path\":\"/1\"},{\"op\":\"replace\",\"path\":\"/1\",\"value\":{\"id\":\"a\",\"price\":99,\"x\":true}}]\nid: 3-4-cc\n\n"
 	hostile  = "event: snapshot\ndata: {}\nid: 1-1-aa\n\nevent: patch\ndata: [{\"op\":\"add\",\"path\":\"/\\u001b[2J\\u202e\",\"value\":\"" + "\u009b" + "31m\"}]\nid: 2-2-bb\n\n"
+	small    = "event: snapshot\ndata: {\"a\":{\"x\":1,\"y\":2}}\nid: 1-1-aa\n\nevent: snapshot\ndata: {\"a\":{\"x\":3,\"y\":4}}\nid: 2-2-bb\n\n"
+	wide     = "event: snapshot\ndata: {\"a\":{\"x\":1,\"y\":2}}\nid: 1-1-aa\n\nevent: patch\ndata: [{\"op\":\"replace\",\"path\":\"/a\",\"value\":{\"x\":3,\"y\":4}}]\nid: 2-2-bb\n\n"
+	recovery = "event: recovered\ndata: {\"datetime\":\"2026-01-02T03:04:06Z\"}\nid: 2-4-bb\n\n"
 	orders   = "event: event\ndata: {\"n\":1}\nid: 1-1-aa\n\nevent: event\ndata: {\"n\":2}\nid: 2-2-bb\n\n"
 	document = "{ \"a/b\": {\"c\": 1.0},\n\"big\": 12345678901234567890 }"
 )
@@ -101,6 +105,23 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		events(w, r, ": reset history-expired\n"+snapshot)
 	case stream && (at == "GET /live/prices" || at == "GET /live/https://api.example.com/v1//prices?a=b"):
 		events(w, r, snapshot+patch2+fault+patch3)
+	case stream && at == "GET /live/small":
+		events(w, r, small+fault+recovery)
+	case stream && at == "GET /live/wide":
+		events(w, r, wide)
+	case stream && at == "GET /live/doomed" && r.Header.Get("Last-Event-ID") != "":
+		w.WriteHeader(http.StatusNoContent)
+	case stream && at == "GET /live/doomed":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, snapshot)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case at == "GET /api/hanging":
+		<-r.Context().Done()
+	case at == "GET /api/clock":
+		write(w, 200, fmt.Sprintf(`{"now":%d}`, time.Now().UnixNano()))
+	case strings.HasPrefix(at, "GET /live/clock?at=20"): // a time
+		write(w, 200, `{}`)
 	case stream && at == "GET /live/flaky" && r.Header.Get("Last-Event-ID") == "":
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, snapshot+patch2[:30])
@@ -130,14 +151,27 @@ const topics = `{"items":[
 	{"name":"orders","kind":"event","description":"Orders","source":{"type":"http-post"},"status":{"state":"idle","subscribers":0,"revision":0}},
 	{"name":"prices","kind":"snapshot","source":{"type":"http-poller"},"status":{"state":"running","subscribers":3,"revision":42,"bytes":48200,"lastChange":"2026-01-02T03:04:05Z"}}],"total":2}`
 
+const failing = `{"items":[
+	{"name":"orders","kind":"event","source":{"type":"http-post"},"status":{"state":"idle","subscribers":0,"revision":0}},
+	{"name":"stuck","kind":"snapshot","source":{"type":"http-poller"},"status":{"state":"failing","subscribers":0,"revision":0,
+		"fault":{"datetime":"2026-01-02T03:04:05Z","code":70503,"category":"publication","message":"upstream answered 503"}}}],"total":2}`
+
 func manage(w http.ResponseWriter, r *http.Request, at string) {
 	switch {
 	case r.URL.Path == "/v1/topics" && r.Method == http.MethodGet && r.URL.Query().Get("search") == "x(":
 		problem(w, 400, "invalid-parameter", "search: at 2: ( is not closed")
+	case r.URL.Path == "/v1/topics" && r.Method == http.MethodGet && r.URL.Query().Get("search") == "failing":
+		write(w, 200, failing)
 	case r.URL.Path == "/v1/topics" && r.Method == http.MethodGet:
 		write(w, 200, topics)
 	case r.URL.Path == "/v1/topics" && r.Method == http.MethodPost:
 		doc, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(doc), `"1ms"`) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			write(w, 400, `{"type":"https://freshet.dev/errors/invalid-document","title":"invalid","errors":[
+				{"pointer":"/source/config/pollingPeriod","detail":"is too short"},{"pointer":"/source/config/headers/X","detail":"is too long"}]}`)
+			return
+		}
 		if !strings.Contains(string(doc), `"url"`) && !strings.Contains(string(doc), "http-post") {
 			w.Header().Set("Content-Type", "application/problem+json")
 			write(w, 400, `{"type":"https://freshet.dev/errors/invalid-document","title":"invalid","errors":[

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -39,16 +40,18 @@ systemd (socket activation) is used in place of --listen.`,
 		Example: `  freshet serve -c freshet.yaml
   freshet serve --listen 127.0.0.1:8080 --data /var/lib/freshet
   FRESHET_LOG_FORMAT=json freshet serve`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is too much: name a configuration file with -c %s", args[0], args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := f.load(os.Environ())
 			if err != nil {
 				return err
 			}
 			config.Version = c.version
-			if c.json {
-				config.Log.Format = "json"
-			}
 			return serve(cmd.Context(), config, newLogger(c.err, config.Log))
 		},
 	}
@@ -61,6 +64,8 @@ systemd (socket activation) is used in place of --listen.`,
 	flags.StringVar(&f.logFormat, "log-format", "", "text or json; text")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
 	_ = cmd.MarkFlagDirname("data")
+	complete(cmd, "log-level", logLevels()...)
+	complete(cmd, "log-format", "text", "json")
 	return cmd
 }
 
@@ -97,6 +102,8 @@ func serve(ctx context.Context, config app.Config, log *slog.Logger) (err error)
 	return err
 }
 
+func logLevels() []cobra.Completion { return []cobra.Completion{"debug", "info", "warn", "error"} }
+
 const defaultConfig = "freshet.yaml"
 
 func (f serveFlags) load(env []string) (app.Config, error) {
@@ -121,7 +128,7 @@ func (f serveFlags) load(env []string) (app.Config, error) {
 		}
 	}
 	config.Insecure = config.Insecure || f.insecure
-	return config, config.Check()
+	return config, inFlags(config.Check())
 }
 
 // newLogger writes to standard error. The configuration was checked.

@@ -39,6 +39,7 @@ what was received, and what whole documents would have been.`,
 		Example: `  freshet sub prices
   freshet sub prices stock --json | jq .
   freshet sub https://api.example.com/prices
+  freshet sub http://127.0.0.1:4440/live/prices
   freshet sub orders --from beginning      # every message that is kept
   freshet sub prices --from -15m           # what changed since, then live
   freshet sub prices --count 1 --doc       # the document, once`,
@@ -52,6 +53,7 @@ what was received, and what whole documents would have been.`,
 		},
 	}
 	c.serverFlag(cmd)
+	c.jsonFlag(cmd)
 	c.headerFlag(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.mode, "mode", "", "snapshot-patch, snapshot-only or event; the topic's default")
@@ -59,8 +61,7 @@ what was received, and what whole documents would have been.`,
 	flags.IntVarP(&f.count, "count", "n", 0, "stop after so many events")
 	flags.BoolVar(&f.doc, "doc", false, "show the whole document after each change")
 	flags.BoolVar(&f.raw, "raw", false, "show the lines of the stream as they come")
-	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions(
-		[]cobra.Completion{string(freshet.ModeSnapshotPatch), string(freshet.ModeSnapshotOnly), string(freshet.ModeEvent)}, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "mode", string(freshet.ModeSnapshotPatch), string(freshet.ModeSnapshotOnly), string(freshet.ModeEvent))
 	return cmd
 }
 
@@ -97,7 +98,7 @@ func (c *cli) sub(ctx context.Context, topics []string, f subFlags) error {
 	var wg sync.WaitGroup
 	for _, topic := range topics {
 		wg.Go(func() {
-			if err := c.follow(ctx, cl, topic, f, v); err != nil {
+			if err := c.follow(ctx, cl, c.topicOf(topic), f, v); err != nil {
 				cancel(err)
 			}
 		})
@@ -128,10 +129,13 @@ func (c *cli) follow(ctx context.Context, cl *client.Client, topic string, f sub
 		if _, noAnswer := errors.AsType[*url.Error](err); noAnswer && !connected {
 			return err // a wrong address, most likely; a server that was there comes back
 		}
-		v.note(fmt.Sprintf("%s: %s; trying again in %.1f s", topic, err, wait.Seconds()))
+		v.note(fmt.Sprintf("%s: %s; trying again in %.1f s", topic, why(err), wait.Seconds()))
 		return nil
 	}
 	for u, err := range cl.Follow(ctx, topic, o) {
+		if errors.Is(err, client.ErrEnded) {
+			return fmt.Errorf("topic %s was deleted", topic)
+		}
 		if err != nil {
 			return err
 		}
@@ -153,13 +157,9 @@ func startAt(ctx context.Context, cl *client.Client, topic, from string, o *clie
 		o.From = from
 		return nil
 	}
-	at := from
-	if age, ok := strings.CutPrefix(from, "-"); ok {
-		d, err := freshet.ParseDuration(age)
-		if err != nil {
-			return usageError{fmt.Errorf("--from: %w", err)}
-		}
-		at = time.Now().Add(-time.Duration(d)).UTC().Format(time.RFC3339Nano)
+	at, err := when(from)
+	if err != nil {
+		return usageError{fmt.Errorf("--from: %w", err)}
 	}
 	d, err := cl.Get(ctx, topic, client.GetOptions{At: at})
 	if err != nil {
@@ -167,4 +167,17 @@ func startAt(ctx context.Context, cl *client.Client, topic, from string, o *clie
 	}
 	o.LastEventID, o.Document = d.ID(), d.Body
 	return nil
+}
+
+// when makes a time of an age such as -15m. Event ids and times stay as they are.
+func when(at string) (string, error) {
+	age, ok := strings.CutPrefix(at, "-")
+	if !ok {
+		return at, nil
+	}
+	d, err := freshet.ParseDuration(age)
+	if err != nil {
+		return "", err
+	}
+	return time.Now().Add(-time.Duration(d)).UTC().Format(time.RFC3339Nano), nil
 }

@@ -23,10 +23,11 @@ func (c *cli) topicCommand() *cobra.Command {
 		Use:     "topic",
 		Aliases: []string{"topics"},
 		Short:   "List, show, make and delete topics",
-		Args:    cobra.NoArgs,
+		Args:    knows,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.serverFlag(cmd)
+	c.jsonFlag(cmd)
 	cmd.AddCommand(c.topicList(), c.topicGet(), c.topicCreate(), c.topicRemove())
 	return cmd
 }
@@ -40,11 +41,16 @@ func (c *cli) topicList() *cobra.Command {
 		Example: `  freshet topic ls
   freshet topic ls --search 'kind:snapshot AND source.type:http-poller' --sort modifyTimestamp,DESC
   freshet topic ls --json | jq -r .name`,
-		Args: cobra.NoArgs,
+		Args: takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.listTopics(cmd.Context(), o) },
 	}
 	cmd.Flags().StringVar(&o.Search, "search", "", "only those that match, such as: name:prices OR kind!event")
 	cmd.Flags().StringArrayVar(&o.Sort, "sort", nil, "order: name, createTimestamp, modifyTimestamp, source.type or kind, with ,DESC to turn it round")
+	var orders []cobra.Completion
+	for _, field := range []string{"name", "createTimestamp", "modifyTimestamp", "source.type", "kind"} {
+		orders = append(orders, field, field+",DESC")
+	}
+	complete(cmd, "sort", orders...)
 	return cmd
 }
 
@@ -53,10 +59,11 @@ func (c *cli) listTopics(ctx context.Context, o client.ListOptions) error {
 	if err != nil {
 		return err
 	}
-	table, n := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0), 0
+	var rows [][]string
+	failing := false
 	for t, err := range cl.Topics(ctx, o) {
 		if err != nil {
-			return errors.Join(err, table.Flush())
+			return errors.Join(err, c.table(rows, failing))
 		}
 		if c.json {
 			if err := c.writeJSON(t); err != nil {
@@ -64,18 +71,31 @@ func (c *cli) listTopics(ctx context.Context, o client.ListOptions) error {
 			}
 			continue
 		}
-		head := ""
-		if n++; n == 1 {
-			head = "NAME\tKIND\tSOURCE\tSTATE\tSUBSCRIBERS\tREVISION\tSIZE\tCHANGED\n"
-		}
-		if _, err := fmt.Fprintln(table, head+strings.Join(row(t, time.Now()), "\t")); err != nil {
+		rows = append(rows, row(t, time.Now()))
+		failing = failing || t.Status != nil && t.Status.Fault != nil
+	}
+	if len(rows) == 0 && !c.json {
+		c.err.printf("no topics; make one with: %s topic create NAME --url URL\n", c.program)
+	}
+	return c.table(rows, failing)
+}
+
+// table writes topics, and where one of them fails a column that says why.
+func (c *cli) table(rows [][]string, failing bool) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := []string{"NAME", "KIND", "SOURCE", "STATE", "SUBSCRIBERS", "REVISION", "SIZE", "CHANGED", "FAULT"}
+	if !failing {
+		columns = columns[:len(columns)-1]
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, cells := range append([][]string{columns}, rows...) {
+		if _, err := fmt.Fprintln(w, strings.Join(cells[:len(columns)], "\t")); err != nil {
 			return err
 		}
 	}
-	if n == 0 && !c.json {
-		c.err.printf("no topics; make one with: freshet topic create NAME --url URL\n")
-	}
-	return table.Flush()
+	return w.Flush()
 }
 
 func row(t freshet.Topic, now time.Time) []string {
@@ -83,12 +103,16 @@ func row(t freshet.Topic, now time.Time) []string {
 	if s == nil {
 		s = &freshet.Status{}
 	}
-	cells := []string{string(t.Name), string(t.Kind), t.Source.Type, s.State, fmt.Sprint(s.Subscribers), fmt.Sprint(s.Revision), "", ""}
+	cells := []string{string(t.Name), string(t.Kind), t.Source.Type, s.State, fmt.Sprint(s.Subscribers), fmt.Sprint(s.Revision), "", "", ""}
 	if s.Bytes > 0 {
 		cells[6] = size(s.Bytes)
 	}
 	if !s.LastChange.IsZero() {
 		cells[7] = now.Sub(s.LastChange).Truncate(time.Second).String() + " ago"
+	}
+	if f := s.Fault; f != nil {
+		const enough = 100 // columns; the whole message is in topic get
+		cells[8] = shorten(fmt.Sprintf("%d %s", f.Code, f.Message), enough)
 	}
 	for i := range cells {
 		if cells[i] == "" {
@@ -197,6 +221,8 @@ or as a file describes it (-f): YAML or JSON, - is standard input.`,
 	flags.StringVar(&f.description, "description", "", "what it is")
 	flags.BoolVar(&f.alwaysOn, "always-on", false, "poll, or accept what is posted, without subscribers too")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check it and show what would be stored, but store nothing")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
+	complete(cmd, "kind", string(freshet.KindSnapshot), string(freshet.KindEvent))
 	return cmd
 }
 
@@ -210,13 +236,16 @@ func (c *cli) createTopic(ctx context.Context, args []string, f createFlags) err
 		return err
 	}
 	t, err := cl.CreateTopicJSON(ctx, doc, client.WriteOptions{DryRun: f.dryRun})
+	if err != nil && f.file == "" {
+		return inFlags(err)
+	}
 	if err != nil {
 		return err
 	}
 	if f.dryRun || c.json {
 		return c.writeTopic(t)
 	}
-	_, err = fmt.Fprintf(c.out, "%s created; follow it with: freshet sub %s\n", t.Name, t.Name)
+	_, err = fmt.Fprintf(c.out, "%s created; follow it with: %s sub %s\n", t.Name, c.program, t.Name)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"freshet"
 	"freshet/client"
+	"freshet/jsonpatch"
 )
 
 // A viewer shows the changes of any number of topics.
@@ -52,7 +53,7 @@ func (v *viewer) write(topic string, u client.Update) error {
 		return nil // the copy of the stream is there already
 	case v.cli.json:
 		return v.json(topic, u)
-	case v.flags.doc && u.Fault == nil:
+	case v.flags.doc && u.Type != freshet.TypeError && u.Type != freshet.TypeRecovered:
 		return v.cli.writeDocument(bodyOf(u))
 	}
 	return v.human(topic, u)
@@ -93,32 +94,48 @@ func (v *viewer) human(topic string, u client.Update) error {
 	out := v.cli.out
 	var b strings.Builder
 	head := fmt.Sprintf("%s  %s  %s  ", u.Time.Local().Format("15:04:05.000"), out.style(bold, printable(topic)), out.style(dim, fmt.Sprintf("#%d", u.Revision)))
-	switch u.Type {
-	case freshet.TypeError:
-		b.WriteString(head + out.style(red, printable(fmt.Sprintf("error %d %s", u.Fault.Code, u.Fault.Message))) + "\n")
-	case freshet.TypeEvent:
-		plain := fmt.Sprintf("%s  %s  #%d  event  ", "15:04:05.000", topic, u.Revision)
-		b.WriteString(head + "event  " + shorten(printable(string(u.Data)), out.width()-utf8.RuneCountInString(plain)) + "\n")
-	case freshet.TypeSnapshot:
-		b.WriteString(head + "snapshot  " + contents(u.Doc) + size(len(u.Doc)) + v.resetNote(u) + "\n")
-	}
 	changes, err := u.Changes()
 	if err != nil {
 		return err
 	}
-	if u.Type == freshet.TypePatch {
+	changes = expand(changes)
+	switch u.Type {
+	case freshet.TypeError:
+		b.WriteString(head + out.style(red, printable(fmt.Sprintf("error %d %s", u.Fault.Code, u.Fault.Message))) + "\n")
+	case freshet.TypeRecovered:
+		b.WriteString(head + out.style(green, "the source works again") + "\n")
+	case freshet.TypeEvent:
+		plain := fmt.Sprintf("%s  %s  #%d  event  ", "15:04:05.000", topic, u.Revision)
+		b.WriteString(head + "event  " + shorten(printable(string(u.Data)), out.width()-utf8.RuneCountInString(plain)) + "\n")
+	case freshet.TypeSnapshot:
+		about := contents(u.Doc)
+		if len(changes) > 0 && u.Reset == "" {
+			about = plural(len(changes), "change") + "  "
+		}
+		b.WriteString(head + "snapshot  " + about + size(len(u.Doc)) + v.snapshotNote(u) + "\n")
+	case freshet.TypePatch:
 		b.WriteString(head + plural(len(changes), "change") + "  " + size(u.Bytes) + "\n")
 	}
-	b.WriteString(v.operations(expand(changes)))
+	b.WriteString(v.operations(changes))
 	_, err = out.Write([]byte(b.String()))
 	return err
 }
 
-func (v *viewer) resetNote(u client.Update) string {
-	if u.Reset == "" {
+// smaller is why a change comes as a whole document: small ones often do.
+const smaller = "smaller as a whole"
+
+// snapshotNote says why the document came as a whole, where it was known before.
+func (v *viewer) snapshotNote(u client.Update) string {
+	if u.Reset != "" {
+		return "  " + v.cli.out.style(yellow, "reset: "+printable(u.Reset))
+	}
+	if u.Before == nil {
 		return ""
 	}
-	return "  " + v.cli.out.style(yellow, "reset: "+printable(u.Reset))
+	if patch, err := jsonpatch.Diff(u.Before, u.Doc); err != nil || len(patch) < len(u.Doc) {
+		return "" // the mode is snapshot-only
+	}
+	return "  " + v.cli.out.style(dim, smaller)
 }
 
 // contents says how many items or members a document has, if any.
