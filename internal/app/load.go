@@ -57,6 +57,7 @@ type Mistake struct {
 	Detail  string // what is wrong, and what would be right
 	Excerpt string // the line of the file, and below it a caret at the column
 
+	quiet        string // Detail where it must not repeat what the file says; empty where it does not
 	pointer      string
 	line, column int
 }
@@ -120,8 +121,9 @@ func (d *document) into(c *Config, file string) Mistakes {
 	})
 	for i := range all {
 		all[i].Where = fmt.Sprintf("%s:%d:%d", file, all[i].line, all[i].column)
-		if !isSecret(all[i].pointer) {
-			all[i].Excerpt = d.excerpt(all[i].line, all[i].column)
+		all[i].Excerpt = d.excerpt(all[i].line, all[i].column)
+		if all[i].quiet != "" && d.hides(all[i].line) {
+			all[i].Detail = all[i].quiet
 		}
 	}
 	return all
@@ -164,36 +166,4 @@ func place(e freshet.FieldError) string {
 		pointer = pointer[:strings.LastIndexByte(pointer, '/')] // the detail names the member
 	}
 	return strings.TrimPrefix(pointer, "/")
-}
-
-// isSecret says whether the value at the pointer is nothing to print.
-func isSecret(pointer string) bool {
-	name := strings.ToLower(pointer[strings.LastIndexByte(pointer, '/')+1:])
-	for _, word := range []string{"authorization", "cookie", "key", "password", "secret", "token"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return strings.Contains(pointer, "/headers/")
-}
-
-// excerpt shows a line of the file, with a caret below the column.
-func (d *document) excerpt(line, column int) string {
-	lines := bytes.SplitN(d.text, []byte("\n"), line+1)
-	if line > len(lines) {
-		return ""
-	}
-	const longest = 200 // columns that a terminal may still show sensibly
-	shown := []rune(strings.TrimRight(string(lines[line-1]), "\r"))
-	if len(shown) == 0 || len(shown) > longest || column > len(shown)+1 {
-		return ""
-	}
-	before := make([]rune, 0, column)
-	for _, r := range shown[:column-1] {
-		if r != '\t' { // a tab stays one, so that the caret is below its place
-			r = ' '
-		}
-		before = append(before, r)
-	}
-	return fmt.Sprintf("%5d | %s\n      | %s^", line, string(shown), string(before))
 }

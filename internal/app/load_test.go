@@ -138,9 +138,9 @@ freshet.yaml:3:1: duplicate member "data"`},
 freshet.yaml:1:7: the environment variable NONE is not set; ${NONE:-otherwise} gives a default
     1 | data: ${NONE}/x
       |       ^
-freshet.yaml:2:9: ${} names no variable; write $$ for a dollar
+freshet.yaml:2:9: ${…} does not hold the name of a variable; write $$ for a dollar
 freshet.yaml:3:14: ${ is not closed; write $$ for a dollar
-freshet.yaml:4:18: ${B-x} names no variable; write $$ for a dollar`},
+freshet.yaml:4:18: ${…} does not hold the name of a variable; write $$ for a dollar`},
 		{"a secret is not shown", topic + "      config: {url: 'https://a.example/', headers: {Authorization: 12345}}\n", `
 freshet.yaml:6:68: topics/0/source/config/headers/Authorization: must be a string, not a number: put it in quotes`},
 		{"tabs", "log:\n\tlevel: debug\n", `
@@ -197,15 +197,38 @@ func matches(got, want string) bool {
 	return len(wants) == 0
 }
 
+// However wrong a file is, none of its secrets is printed.
 func TestSecretsStayHidden(t *testing.T) {
-	for _, in := range []string{
-		"topics: [{name: p, kind: event, source: {type: http-poller, config: {url: 'https://a.example/', headers: {X-Api: 1}}}}]\n",
-		"topics: [{name: p, kind: event, source: {type: http-poller, config: {url: 'https://a.example/', password: 987654}}}]\n",
+	const topic = "topics:\n- name: p\n  kind: snapshot\n  source:\n    type: http-poller\n"
+	for name, in := range map[string]string{
+		"a header that is no text":         topic + "    config: {url: 'https://a.example/', headers: {X-Api: 987654}}\n",
+		"a member that is not known":       topic + "    config: {url: 'https://a.example/', password: 987654}\n",
+		"another mistake on the line":      topic + "    config: {url: \"https://x/?key=987654\", headers: {Authorization: \"Bearer 987654\"}, pollingPeriod: 1ms}\n",
+		"a password in the URL":            topic + "    config: {url: \"http://user:987654@a.example/\"}\n",
+		"one that breaks the URL":          topic + "    config:\n      url: http://user:987654/@a.example/\n",
+		"the tail of a header":             topic + "    config: {url: 'https://a.example/', headers: {Authorization: \"Bearer a\n      987654\"}, pollingPeriod: 1ms}\n",
+		"the middle of one":                topic + "    config:\n      headers: {Authorization: \"Bearer\n        987654\n      x\"}\n      url: x\n",
+		"a block":                          topic + "    config:\n      headers:\n        Authorization: |\n          987654\n           987654\n      url: x\n",
+		"a list of them":                   topic + "    config:\n      headers: [\n        987654,\n        x ]\n",
+		"by an alias":                      "x: &t\n  987654\n" + topic + "    config: {url: x, headers: {Authorization: *t}}\n",
+		"a tag":                            topic + "    config: {url: x, headers: {Authorization: !987654}}\n",
+		"no anchor":                        topic + "    config:\n      headers:\n        Authorization: *987654\n",
+		"a dollar":                         topic + "    config:\n      headers:\n        Authorization: a${987654}\n",
+		"no YAML":                          topic + "    config: {headers: {Authorization: \"Bearer 987654}}\n",
+		"no YAML below":                    topic + "    config:\n      headers:\n        Authorization: \"x\n          987654\" y: {\n  987654: [\n",
+		"not UTF-8":                        topic + "    config: {headers: {Authorization: \"\xff987654\"}}\n",
+		"a comment":                        "listne: x # token 987654\n",
+		"a setting above with a long name": "secret_of_mine: >\n  987654\n  987654\n",
 	} {
 		_, err := app.Load(file(t, in), nil)
-		if err == nil || strings.Contains(err.Error(), "|") || strings.Contains(err.Error(), "987654") {
-			t.Errorf("%s: %v", in, err)
+		if err == nil || strings.Contains(err.Error(), "987654") {
+			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// What hides nothing is shown.
+	_, err := app.Load(file(t, topic+"    config:\n      url: https://a.example/x\n      headers: {Authorization: \"a\n        b\"}\n      pollingPeriod: 1ms\n"), nil)
+	if err == nil || !strings.Contains(err.Error(), "   10 |       pollingPeriod: 1ms\n") {
+		t.Errorf("an excerpt is missing: %v", err)
 	}
 }
 

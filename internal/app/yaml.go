@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type document struct {
 	root   *yamlNode
 	names  map[string]position // by pointer; both are filled by find
 	values map[string]position
+	hidden map[int]bool // lines that are not to be printed; filled by hides
 }
 
 // find notes where everything is. It takes its time with a large file, and most files have no mistake.
@@ -52,6 +54,10 @@ func (d *document) findBelow(n *yamlNode, pointer []byte) {
 
 // A position is a line and a column in characters, both from 1.
 type position struct{ line, column int }
+
+func (p position) compare(other position) int {
+	return cmp.Or(cmp.Compare(p.line, other.line), cmp.Compare(p.column, other.column))
+}
 
 // maxNodes bounds what aliases can blow a small file up to.
 const maxNodes = 1_000_000
@@ -168,6 +174,11 @@ func (t *converter) mistake(at position, format string, args ...any) {
 	t.mistakes = append(t.mistakes, Mistake{Detail: fmt.Sprintf(format, args...), line: at.line, column: at.column})
 }
 
+// quote is a mistake that repeats what the file says, and how it is told where that may be a secret.
+func (t *converter) quote(at position, detail, quiet string) {
+	t.mistakes = append(t.mistakes, Mistake{Detail: detail, quiet: quiet, line: at.line, column: at.column})
+}
+
 func positionOf(n ast.Node) position { return tokenPosition(n.GetToken()) }
 
 func tokenPosition(t *token.Token) position {
@@ -215,7 +226,7 @@ func (t *converter) alias(v *ast.AliasNode) *yamlNode {
 	if value, ok := t.anchors[name]; ok {
 		return value
 	}
-	t.mistake(positionOf(v), "there is no anchor &%s above", name)
+	t.quote(positionOf(v), "there is no anchor &"+name+" above", "there is no such anchor above; put a text that begins with * in quotes")
 	return &yamlNode{json: "null", at: positionOf(v)}
 }
 
@@ -230,7 +241,7 @@ func (t *converter) tagged(v *ast.TagNode) *yamlNode {
 			return t.text(value.GetToken().Value, at)
 		}
 	}
-	t.mistake(at, "the tag %s has no meaning here", v.Start.Value)
+	t.quote(at, "the tag "+v.Start.Value+" has no meaning here", "this tag has no meaning here; put a text that begins with ! in quotes")
 	return &yamlNode{json: "null", at: at}
 }
 
@@ -368,7 +379,7 @@ func expand(s string, lookup func(string) (string, bool)) (string, error) {
 			}
 			name, otherwise, hasDefault := strings.Cut(reference, ":-")
 			if !isVariable(name) {
-				return s, fmt.Errorf("${%.40s} names no variable; write $$ for a dollar", reference)
+				return s, errors.New("${…} does not hold the name of a variable; write $$ for a dollar") // nor is it repeated: it may be a piece of a password
 			}
 			value, ok := lookup(name)
 			switch {

@@ -68,10 +68,10 @@ func parsePollerConfig(config json.RawMessage) (*pollerConfig, freshet.Invalid) 
 func (c *pollerConfig) check(v *verdict) {
 	if c.URL == "" {
 		v.say("/url", "is required: the address of the API to poll")
-	} else if _, err := url.Parse(c.URL); err != nil && strings.Contains(c.URL, "@") {
-		// What the parser took for a port or an escape may be a piece of a password, and is not shown.
-		v.say("/url", "not a URL; if it has a user or password, that is not sent: use an Authorization header")
-	} else if u, err := egress.ParseURL(c.URL); err != nil {
+	} else if u, err := egress.ParseURL(c.URL); err != nil && strings.Contains(c.URL, "@") {
+		// What was taken for a port or an escape may be a piece of a password, and is not shown.
+		v.say("/url", "cannot be asked for; a user or password in a URL is not sent: use an Authorization header")
+	} else if err != nil {
 		v.say("/url", "%v", err)
 	} else {
 		c.target = u
