@@ -70,7 +70,7 @@ func (c *pollerConfig) check(v *verdict) {
 		v.say("/url", "is required: the address of the API to poll")
 	} else if u, err := egress.ParseURL(c.URL); err != nil && strings.Contains(c.URL, "@") {
 		// What was taken for a port or an escape may be a piece of a password, and is not shown.
-		v.say("/url", "cannot be asked for; a user or password in a URL is not sent: use an Authorization header")
+		v.say("/url", "a user or password in the URL is not sent: use an Authorization header; without one, this is no address of an API")
 	} else if err != nil {
 		v.say("/url", "%v", err)
 	} else {
