@@ -13,10 +13,15 @@ import (
 
 // run returns how far the text from i on equals the guide's from o on: up to s[to].
 func (p *parser) run(o, i int) (to int) {
-	if i-o != p.shift || i >= p.to {
-		p.shift, p.from = i-o, i
-		p.to = i + mismatch(p.old[o:], p.s[i:])
+	if i-o == p.shift && i < p.to {
+		return p.to
 	}
+	return p.runAnew(o, i)
+}
+
+func (p *parser) runAnew(o, i int) int {
+	p.shift, p.from = i-o, i
+	p.to = i + mismatch(p.old[o:], p.s[i:])
 	return p.to
 }
 
@@ -50,15 +55,14 @@ func (p *parser) guided(i int, pl place, gi, o int) int {
 	n := int(g.len)
 	// The byte behind a number decides whether it ends there.
 	if to := p.run(o, i); i+n < to || i+n == to && g.kind >= kindString {
-		pair := uint32(gi + 1)
 		if g.size == 1 {
-			p.tape = append(p.tape, node{pl.rel, g.len, 1, pair, pl.klen, pl.hash, g.kind, flagSame})
+			p.same(pl, gi)
 			return i + n
 		}
 		at := len(p.tape)
 		p.tape = append(p.tape, p.guide[gi:gi+int(g.size)]...)
 		t := &p.tape[at]
-		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, pair, flagSame
+		t.rel, t.klen, t.hash, t.pair, t.flag = pl.rel, pl.klen, pl.hash, uint32(gi+1), flagSame
 		return i + n
 	}
 	at := len(p.tape)
@@ -179,7 +183,7 @@ func (p *parser) guidedObject(i int, pl place, gi, o int) int {
 			same = same && i > 0 && p.tape[member].flag&flagSame != 0
 		case !known && g.kind < kindArray: // most often found out of order
 			if p.sameScalar(i, o+int(g.rel), g) {
-				p.tape = append(p.tape, node{m.rel, g.len, 1, uint32(at + 1), m.klen, m.hash, g.kind, flagSame})
+				p.same(m, at)
 				i += int(g.len)
 				break
 			}

@@ -1,6 +1,9 @@
 package jsonpatch
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A parser makes a tape out of a canonical text. It knows only right and wrong; check knows why.
 // Its methods return the index behind what they read, or -1.
@@ -31,8 +34,25 @@ type ref struct{ at, off int }
 // none is no value at all.
 var none = ref{-1, 0}
 
-func (p *parser) add(pl place, n int, k kind) {
-	p.tape = append(p.tape, node{rel: pl.rel, klen: pl.klen, hash: pl.hash, len: uint32(n), size: 1, kind: k})
+// add appends a node. It writes the fields where they stay: copying a node that was just put together
+// makes the processor wait for the single writes.
+func (p *parser) add(pl place, n int, k kind) *node {
+	at := len(p.tape)
+	if at == cap(p.tape) {
+		p.tape = slices.Grow(p.tape, 1)
+	}
+	p.tape = p.tape[:at+1]
+	t := &p.tape[at]
+	t.rel, t.len, t.size, t.pair = pl.rel, uint32(n), 1, 0
+	t.klen, t.hash, t.kind, t.flag = pl.klen, pl.hash, k, 0
+	return t
+}
+
+// same appends the node of a scalar that equals node gi of the guide.
+func (p *parser) same(pl place, gi int) {
+	g := &p.guide[gi]
+	t := p.add(pl, int(g.len), g.kind)
+	t.pair, t.flag = uint32(gi+1), flagSame
 }
 
 // value reads a value. Like is a value of the same tape that probably has the same shape.
