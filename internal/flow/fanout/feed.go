@@ -109,8 +109,8 @@ func (f *Feed) follow(ctx context.Context) error {
 	return errors.New("the tail ended")
 }
 
-// load starts the ring: from the last keyframe for a document, from now on for messages, whose history
-// the journal serves.
+// load fills the ring: a document's from its last keyframe on, that of messages with the last of them, so
+// that those who come back together need not read the journal each for themselves.
 func (f *Feed) load(ctx context.Context) error {
 	base, err := f.anchor(ctx)
 	if err != nil {
@@ -122,6 +122,9 @@ func (f *Feed) load(ctx context.Context) error {
 			return fmt.Errorf("read after %d: %w", base.Sequence, err)
 		}
 		since = append(since, ev)
+	}
+	if base.Sequence == 0 && len(since) > 0 && since[0].Revision > 1 { // the history was trimmed: nothing is known of before
+		base, since = since[0], since[1:]
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -138,16 +141,15 @@ func (f *Feed) load(ctx context.Context) error {
 	return nil
 }
 
-// anchor is the event that the ring starts from.
+// anchor is the event that the ring starts from: the last keyframe; of messages one that is as many of
+// them ago as the ring holds, where there is one.
 func (f *Feed) anchor(ctx context.Context) (freshet.Event, error) {
-	if f.kind == freshet.KindEvent {
-		head, err := f.journal.Head(ctx, f.id)
-		if err != nil {
-			return freshet.Event{}, fmt.Errorf("read head: %w", err)
-		}
-		return head, nil
-	}
+	const most = 16 // looks back, as small histories have many keyframes
 	base, err := f.journal.Keyframe(ctx, f.id, ^uint64(0))
+	last := base.Revision
+	for i := 0; err == nil && f.kind == freshet.KindEvent && i < most && base.Sequence > 0 && last-base.Revision < ringEntries; i++ {
+		base, err = f.journal.Keyframe(ctx, f.id, base.Sequence-1) // none: from the oldest message on
+	}
 	if err != nil {
 		return freshet.Event{}, fmt.Errorf("read keyframe: %w", err)
 	}

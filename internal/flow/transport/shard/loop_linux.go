@@ -47,14 +47,16 @@ type group struct {
 	last    time.Time // when the last pass ended
 	dirty   bool      // in loop.dirty or loop.later; guarded by loop.mu
 
-	// What a reader lacks, shared by all that are at the same place and are written alike.
-	known  bool
-	before fanout.Cursor // of such a reader
-	proto  *Protocol
-	after  fanout.Cursor // of the same, once it has batch
-	batch  fanout.Batch
-	bytes  []byte
-	err    error
+	// What a reader lacks, shared by all that are at the same place and are written alike, until the feed
+	// changes again.
+	version atomic.Uint64 // counts the feed's changes
+	known   uint64        // the version at which what follows was found; 0: nothing was
+	before  fanout.Cursor // of such a reader
+	proto   *Protocol
+	after   fanout.Cursor // of the same, once it has batch
+	batch   fanout.Batch
+	bytes   []byte
+	err     error
 }
 
 // A conn is one connection: a descriptor and a cursor.
@@ -219,18 +221,19 @@ func (l *loop) admit(c *conn) {
 	g := l.groups[feed]
 	if g == nil {
 		g = &group{feed: feed}
+		g.version.Store(1)
 		g.unwatch = feed.Watch(func() { l.changed(g) })
 		l.groups[feed] = g
 	}
 	c.group, c.at = g, len(g.conns)
 	g.conns = append(g.conns, c)
 	l.conns[c.fd] = c
-	g.forget()
 	l.advance(c)
 }
 
 // changed is called by the feed.
 func (l *loop) changed(g *group) {
+	g.version.Add(1)
 	l.mu.Lock()
 	first := !g.dirty
 	if first {
@@ -248,8 +251,7 @@ func (l *loop) pass(g *group) {
 	l.mu.Lock()
 	g.dirty = false // what comes from here on makes another pass
 	l.mu.Unlock()
-	g.forget()
-	sent, readers, total := g.batch, 0, 0
+	sent, readers, total := fanout.Batch{}, 0, 0
 	for _, c := range slices.Backward(g.conns) { // a connection that is dropped is replaced by the last
 		if c.full {
 			continue
@@ -262,12 +264,11 @@ func (l *loop) pass(g *group) {
 	if readers > 0 && len(g.conns) > 0 {
 		g.conns[0].reader.Sent(sent, total, readers)
 	}
-	g.forget()
 	g.last = time.Now()
 }
 
-// forget lets go of what readers at one place lacked: by now they may lack more.
-func (g *group) forget() { g.known, g.batch, g.bytes = false, fanout.Batch{}, nil }
+// forget lets go of what readers at one place lacked, which may be large.
+func (g *group) forget() { g.known, g.batch, g.bytes = 0, fanout.Batch{}, nil }
 
 // advance writes to a connection what it lacks, or as much as it takes. It returns the bytes taken. What
 // comes in the meantime makes another pass.
@@ -288,8 +289,8 @@ func (l *loop) advance(c *conn) (sent int) {
 // lacking sets what is to be written next. Readers at the same place share it.
 func (l *loop) lacking(c *conn) {
 	g := c.group
-	if !g.known || g.before != c.cursor || g.proto != c.proto {
-		g.known, g.before, g.proto, g.after = true, c.cursor, c.proto, c.cursor
+	if version := g.version.Load(); g.known != version || g.before != c.cursor || g.proto != c.proto {
+		g.known, g.before, g.proto, g.after = version, c.cursor, c.proto, c.cursor
 		g.batch, g.err = g.after.Next(context.Background())
 		g.bytes = join(g.batch, c.proto)
 	}
@@ -309,7 +310,11 @@ func join(b fanout.Batch, p *Protocol) []byte {
 	if len(b.Entries) == 1 {
 		return b.Entries[0].Frame(p.Form, p.Encode)
 	}
-	var all []byte
+	size := 0
+	for _, e := range b.Entries {
+		size += len(e.Frame(p.Form, p.Encode))
+	}
+	all := make([]byte, 0, size)
 	for _, e := range b.Entries {
 		all = append(all, e.Frame(p.Form, p.Encode)...)
 	}
@@ -364,7 +369,6 @@ func (l *loop) happened(c *conn, events uint32) {
 		c.full = false
 		l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET)
 		if l.conns[c.fd] == c {
-			c.group.forget()
 			l.advance(c)
 		}
 	}
@@ -372,6 +376,11 @@ func (l *loop) happened(c *conn, events uint32) {
 
 // tick keeps idle connections alive and cuts those that take nothing.
 func (l *loop) tick() {
+	for _, g := range l.groups {
+		if l.now.Sub(g.last) > time.Second {
+			g.forget()
+		}
+	}
 	for _, c := range l.conns {
 		silent := l.now.Sub(c.wrote)
 		switch {

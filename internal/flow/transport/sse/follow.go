@@ -90,17 +90,26 @@ func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor,
 	}
 }
 
-// writeBatch writes each event in one write, the first together with what comes before it.
+// writeBatch writes the events of a batch together, after what comes before them; what is one frame is
+// not copied.
 func writeBatch(out outlet, before []byte, b fanout.Batch, p *shard.Protocol) (sent int, err error) {
+	const most = 256 << 10 // of what is joined
 	for _, e := range b.Entries {
 		frame := e.Frame(p.Form, p.Encode)
-		if len(before) > 0 {
-			frame, before = append(before, frame...), nil
+		switch {
+		case len(before) == 0 && len(b.Entries) == 1:
+			before = frame
+		default:
+			before = append(before, frame...)
 		}
-		if err := out.write(frame, p.Stalled); err != nil {
+		if len(before) < most && e != b.Entries[len(b.Entries)-1] {
+			continue
+		}
+		if err := out.write(before, p.Stalled); err != nil {
 			return sent, err
 		}
-		sent += len(frame)
+		sent += len(before)
+		before = nil
 	}
 	return sent, nil
 }
