@@ -156,7 +156,7 @@ func TestRefusals(t *testing.T) {
 	s := newServer(t)
 	s.do("POST", "/v1/topics", document("a"))
 	file := freshet.Topic{Name: "mine", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", Config: json.RawMessage(`{"url":"u"}`)}}
-	if err := s.catalog.Sync(t.Context(), []freshet.Topic{file}); err != nil {
+	if _, err := s.catalog.Sync(t.Context(), []freshet.Topic{file}, nil); err != nil {
 		t.Fatal(err)
 	}
 	large := strings.Replace(document("big"), `"kind"`, `"description":"`+strings.Repeat("x", 1<<20)+`","kind"`, 1)

@@ -207,11 +207,33 @@ func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err
 	if s.catalog, err = catalog.New(ctx, records{s.journal.Records("topics")}, s.sources); err != nil {
 		return err
 	}
-	if err := s.catalog.Sync(ctx, fromFile); err != nil {
+	// Nothing runs before the catalog is what the file says: a source that is no longer meant must not start.
+	changes, err := s.catalog.Sync(ctx, fromFile, s.flow.Remove)
+	s.logSync(ctx, changes)
+	if err != nil {
 		return fmt.Errorf("store the topics of the configuration: %w", err)
 	}
 	s.unwatch = s.catalog.Watch(s.configure)
 	return nil
+}
+
+// logSync says what the configuration file has changed since the last start. Those who start with the
+// wrong file, or none, see here what they have lost.
+func (s *system) logSync(ctx context.Context, changes []catalog.Change) {
+	for _, c := range changes {
+		switch {
+		case c.New == nil:
+			s.log.WarnContext(ctx, "topic removed with its history: it left the configuration file", "topic", string(c.Old.Name))
+		case c.Old == nil:
+			s.log.InfoContext(ctx, "topic added by the configuration file", "topic", string(c.New.Name))
+		case c.Old.Kind != c.New.Kind:
+			s.log.WarnContext(ctx, "topic made anew and its history dropped: the configuration file gives it another kind", "topic", string(c.New.Name), "kind", string(c.New.Kind), "was", string(c.Old.Kind))
+		case c.Old.ManagedBy != c.New.ManagedBy:
+			s.log.InfoContext(ctx, "topic of the API taken over by the configuration file", "topic", string(c.New.Name))
+		default:
+			s.log.InfoContext(ctx, "topic changed by the configuration file", "topic", string(c.New.Name))
+		}
+	}
 }
 
 // configure brings a topic that runs in line with the catalog.

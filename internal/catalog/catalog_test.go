@@ -220,26 +220,51 @@ func TestSync(t *testing.T) {
 	topic := func(name, description string) freshet.Topic {
 		return freshet.Topic{Name: freshet.TopicName(name), Kind: freshet.KindSnapshot, Description: description, Source: freshet.Source{Type: "anything"}}
 	}
-	if err := c.Sync(t.Context(), []freshet.Topic{topic("a", "1"), topic("b", "1"), topic("taken-over", "")}); err != nil {
-		t.Fatal(err)
+	var seen []string
+	say := func(ch catalog.Change) string {
+		switch {
+		case ch.New == nil:
+			return "gone " + string(ch.Old.Name)
+		case ch.Old == nil:
+			return "new " + string(ch.New.Name)
+		case ch.Old.Kind != ch.New.Kind:
+			return "anew " + string(ch.New.Name)
+		}
+		return "changed " + string(ch.New.Name)
+	}
+	sync := func(topics ...freshet.Topic) (made, watched string) {
+		t.Helper()
+		seen = nil
+		changes, err := c.Sync(t.Context(), topics, func(_ context.Context, name freshet.TopicName) error {
+			if _, err := c.Get(name); err != nil {
+				t.Errorf("the history of %s is cleared when the topic is gone already", name)
+			}
+			seen = append(seen, "clear "+string(name))
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		var all []string
+		for _, ch := range changes {
+			all = append(all, say(ch))
+		}
+		return strings.Join(all, ", "), strings.Join(seen, ", ")
+	}
+	if made, cleared := sync(topic("a", "1"), topic("b", "1"), topic("taken-over", "")); made != "new a, new b, changed taken-over" || cleared != "" {
+		t.Errorf("at first: %q, cleared %q", made, cleared)
 	}
 	b, _ := c.Get("b")
 
 	// The process starts again with another file.
 	c = open(t, records)
-	var changes []string
 	c.Watch(func(ch catalog.Change) {
-		if ch.New == nil {
-			changes = append(changes, "gone "+string(ch.Old.Name))
-		} else if ch.Old != nil {
-			changes = append(changes, "changed "+string(ch.New.Name))
+		if ch.Old != nil {
+			seen = append(seen, say(ch))
 		}
 	})
-	if err := c.Sync(t.Context(), []freshet.Topic{topic("b", "1"), topic("taken-over", "2")}); err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"gone a", "changed taken-over"}; !reflect.DeepEqual(changes, want) {
-		t.Errorf("changes %q; want %q", changes, want)
+	if made, watched := sync(topic("b", "1"), topic("taken-over", "2")); made != "gone a, changed taken-over" || watched != "clear a, gone a, changed taken-over" {
+		t.Errorf("another file: %q, watched %q", made, watched)
 	}
 	if same, _ := c.Get("b"); same.Version != b.Version {
 		t.Error("an unchanged topic was written again")
@@ -256,13 +281,35 @@ func TestSync(t *testing.T) {
 			t.Errorf("%s of a topic of the file: %v", what, err)
 		}
 	}
-	other := topic("b", "1")
-	other.Kind = freshet.KindEvent
-	if err := c.Sync(t.Context(), []freshet.Topic{other}); err == nil || !strings.Contains(err.Error(), `/topics/0/kind: must stay "snapshot"`) {
-		t.Errorf("another kind: %v", err)
+	events, adopted := topic("b", "1"), topic("prices", "")
+	events.Kind, adopted.Kind = freshet.KindEvent, freshet.KindEvent
+	if made, watched := sync(events, topic("taken-over", "2"), adopted); made != "anew b, anew prices" || watched != "clear b, gone b, clear prices, gone prices" {
+		t.Errorf("another kind: %q, watched %q", made, watched)
 	}
-	if c.Len() != 3 {
-		t.Errorf("%d topics after a refused file; want 3", c.Len())
+	if e, err := c.Get("prices"); err != nil || e.Topic.ManagedBy != "file" || e.Topic.Kind != freshet.KindEvent {
+		t.Errorf("a topic of the API that the file makes anew: %+v, %v", e.Topic, err)
+	}
+	if made, _ := sync(); made != "gone b, gone prices, gone taken-over" || c.Len() != 0 {
+		t.Errorf("no file: %q, and %d topics", made, c.Len())
+	}
+}
+
+// A topic whose history could not be cleared stays, so that the next start clears it.
+func TestSyncIsFinishedLater(t *testing.T) {
+	c := open(t, &catalog.Memory{})
+	file := freshet.Topic{Name: "a", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "anything"}}
+	cleared := 0
+	clearing := func(err error) func(context.Context, freshet.TopicName) error {
+		return func(context.Context, freshet.TopicName) error { cleared++; return err }
+	}
+	if _, err := c.Sync(t.Context(), []freshet.Topic{file}, clearing(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := c.Sync(t.Context(), nil, clearing(freshet.ErrUnavailable)); !errors.Is(err, freshet.ErrUnavailable) || len(made) != 0 || c.Len() != 1 {
+		t.Errorf("%v, %v, %d topics", made, err, c.Len())
+	}
+	if made, err := c.Sync(t.Context(), nil, clearing(nil)); err != nil || len(made) != 1 || c.Len() != 0 || cleared != 2 {
+		t.Errorf("%v, %v, %d topics, cleared %d times", made, err, c.Len(), cleared)
 	}
 }
 

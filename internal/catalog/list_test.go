@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ func FuzzSearch(f *testing.F) {
 	}
 	for i, t := range topics {
 		t.Name = freshet.TopicName(fmt.Sprint("t", i))
-		if err := c.Sync(f.Context(), []freshet.Topic{t}); err != nil {
+		if _, err := c.Sync(f.Context(), []freshet.Topic{t}, func(context.Context, freshet.TopicName) error { return nil }); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -215,7 +216,7 @@ func BenchmarkSearch10000(b *testing.B) {
 	for i := range 10_000 {
 		topics = append(topics, freshet.Topic{Name: freshet.TopicName(fmt.Sprint("t", i)), Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "anything"}})
 	}
-	if err := c.Sync(b.Context(), slices.Clip(topics)); err != nil {
+	if _, err := c.Sync(b.Context(), slices.Clip(topics), nil); err != nil {
 		b.Fatal(err)
 	}
 	s, err := catalog.ParseSearch(`subscribers.allowedModes:snapshot-only AND (history.maxAge:PT1H OR name:x*)`)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -225,30 +226,46 @@ func (c *Catalog) removeLocked(ctx context.Context, old *Entry) error {
 
 // Sync makes the topics of the configuration file, which are valid and have different names, those
 // that it manages: new ones are stored, changed ones replaced, and those that left the file deleted.
-// A topic of the API that the file names is the file's from now on.
-func (c *Catalog) Sync(ctx context.Context, topics []freshet.Topic) error {
+// A topic of the API that the file names is the file's from now on. One of another kind than the file
+// says is deleted and made anew.
+//
+// Before a topic is deleted, drop clears its history: should the process end in between, the next Sync
+// finds the topic still there and does the rest. The changes that were made are returned, up to an error.
+func (c *Catalog) Sync(ctx context.Context, topics []freshet.Topic, drop func(context.Context, freshet.TopicName) error) (made []Change, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	listed := map[freshet.TopicName]bool{}
-	for i, t := range topics {
-		listed[t.Name] = true
-		if old := c.find(t.Name); old != nil && old.stored.Kind != t.Kind {
-			return fmt.Errorf("topic %q of the configuration file: %w", t.Name, freshet.Invalid{kindChanged(old.stored.Kind)}.In(fmt.Sprintf("/topics/%d", i)))
-		}
+	listed := map[freshet.TopicName]freshet.Kind{}
+	for _, t := range topics {
+		listed[t.Name] = t.Kind
 	}
+	anew := map[freshet.TopicName]*Entry{}
 	for _, e := range c.all() {
-		if e.stored.ManagedBy == byFile && !listed[e.stored.Name] {
-			if err := c.removeLocked(ctx, e); err != nil {
-				return err
-			}
+		name, kind := e.stored.Name, listed[e.stored.Name]
+		if kind == e.stored.Kind || kind == "" && e.stored.ManagedBy != byFile {
+			continue
 		}
+		if err := drop(ctx, name); err != nil {
+			return made, fmt.Errorf("clear the history of topic %q: %w", name, err)
+		}
+		if err := c.removeLocked(ctx, e); err != nil {
+			return made, err
+		}
+		if kind == "" {
+			made = append(made, Change{Old: e.whole()})
+		}
+		anew[name] = e
 	}
 	for _, t := range topics {
-		if _, err := c.storeLocked(ctx, c.find(t.Name), own(t), byFile, false); err != nil {
-			return err
+		old := c.find(t.Name)
+		e, err := c.storeLocked(ctx, old, own(t), byFile, false)
+		if err != nil {
+			return made, err
+		}
+		if old == nil || old.Version != e.Version {
+			made = append(made, Change{cmp.Or(old, anew[t.Name]).whole(), e.whole()})
 		}
 	}
-	return nil
+	return made, nil
 }
 
 // mergePatch is MergePatch of RFC 7396 section 2, on raw JSON: what it does not touch keeps its
