@@ -56,15 +56,15 @@ func (p *parser) distinct(self, off int) {
 	// Most often the hashes alone, or some bits of them, are distinct.
 	const most = 64
 	var seen [16]uint64
-	end, count, again := len(p.tape), 0, false
+	end, count, again := len(p.tape), 0, uint64(0)
 	for c := self + 1; c < end && count <= most; c += int(p.tape[c].size) {
 		h := p.tape[c].hash
 		bit := uint64(1) << (h & 63)
-		again = again || seen[h>>6&15]&bit != 0
+		again |= seen[h>>6&15] & bit
 		seen[h>>6&15] |= bit
 		count++
 	}
-	if count <= most && !again {
+	if count <= most && again == 0 {
 		return
 	}
 	count = 0

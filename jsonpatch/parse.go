@@ -14,6 +14,7 @@ type parser struct {
 	most     int  // nodes
 	twice    bool // a member is dead because another has its name
 	slots    []uint32
+	disorder int  // objects in a row whose members did not come as in the one before
 	shuffled bool // the members of an object were found in another order than in the guide
 
 	// The guide, and what is known of its text: s[from:to] is old[from-shift:to-shift].
@@ -196,6 +197,9 @@ func (p *parser) object(i int, pl place, like ref) int {
 	next, end := 0, 0 // the like object's members that were not met yet
 	if like.at >= 0 && p.tape[like.at].kind == kindObject {
 		next, end = like.at+1, like.at+int(p.tape[like.at].size)
+		if p.disorder >= 8 && p.disorder&15 != 0 {
+			next = end // each object has an order of its own; now and then see whether that is still so
+		}
 	}
 	ordered, before, misses := true, none, 0
 	for {
@@ -207,6 +211,8 @@ func (p *parser) object(i int, pl place, like ref) int {
 			next += int(n.size)
 		} else if m, ok = p.name(i); !ok {
 			return -1
+		} else if next >= end {
+			ordered, twin = false, before
 		} else if found := p.skipTo(i, next, end, like.off, m); found > 0 {
 			twin = ref{found, like.off + int(p.tape[found].rel)}
 			next = found + int(p.tape[found].size)
@@ -230,9 +236,12 @@ func (p *parser) object(i int, pl place, like ref) int {
 			i++
 		case '}':
 			p.leave(self, i+1-start)
-			if !ordered {
-				p.distinct(self, start)
+			if ordered {
+				p.disorder = 0
+				return i + 1
 			}
+			p.disorder++
+			p.distinct(self, start)
 			return i + 1
 		default:
 			return -1
