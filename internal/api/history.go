@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"freshet"
 	"freshet/internal/flow"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/source"
 )
 
 // A line is one event of a history as NDJSON.
@@ -35,9 +37,14 @@ func (l *live) history(w http.ResponseWriter, r *http.Request, f *flow.Follower)
 	}
 	next, stop := iter.Pull2(f.Feed.History(r.Context(), part))
 	defer stop()
+	if part.After.Sequence > f.Feed.Head().Sequence { // no such event; or one that the feed has yet to hear of
+		if _, err := f.Feed.AtEvent(r.Context(), part.After); err != nil {
+			return lookedBack(f, part.After, "the history after event "+part.After.String(), err)
+		}
+	}
 	ev, err, ok := next() // errors before the first line are still answered as such
 	if err != nil {
-		return err
+		return lookedBack(f, part.After, "the history that was asked for", err)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-cache")
@@ -70,8 +77,13 @@ func rangeOf(r *http.Request) (part fanout.Range, err error) {
 	if part.After, part.Since, err = bound("from", q.Get("from")); err != nil {
 		return part, err
 	}
-	part.UpTo, part.Till, err = bound("to", q.Get("to"))
-	return part, err
+	if part.UpTo, part.Till, err = bound("to", q.Get("to")); err != nil {
+		return part, err
+	}
+	if to := part.UpTo.Sequence; to > 0 && part.After.Sequence > to || !part.Till.IsZero() && part.Since.After(part.Till) {
+		return part, badParameter("to", "it lies before from: nothing can be between %q and %q", q.Get("from"), q.Get("to"))
+	}
+	return part, nil
 }
 
 func bound(name, s string) (freshet.Position, time.Time, error) {
@@ -92,6 +104,9 @@ func bound(name, s string) (freshet.Position, time.Time, error) {
 // publish takes a payload for a topic whose source is http-post.
 func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	name := freshet.TopicName(r.PathValue("topic"))
+	if err := l.takesPosts(name); err != nil { // whatever the body is
+		return err
+	}
 	limit := int64(freshet.MaxPayload)
 	if s := l.flow.Limit(name); s > 0 {
 		limit = int64(s)
@@ -108,9 +123,6 @@ func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 		return errBodyCut
 	}
 	ev, err := l.flow.Publish(r.Context(), name, data)
-	if errors.Is(err, freshet.ErrNotAllowed) {
-		return known(errMethod, err.Error()+", which takes no POST", map[string]string{"Allow": "GET, HEAD"})
-	}
 	if err != nil {
 		return err
 	}
@@ -124,4 +136,16 @@ func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusAccepted)
 	_, err = io.WriteString(w, `{"changed":true,"id":"`+ev.ID()+`"}`+"\n")
 	return afterHeader(err)
+}
+
+// takesPosts says whether the topic's source is one that takes what is posted.
+func (l *live) takesPosts(name freshet.TopicName) error {
+	e, err := l.catalog.Get(name)
+	if err != nil {
+		return err
+	}
+	if kind, ok := source.Lookup(e.Topic.Source.Type); !ok || !kind.Pushed {
+		return known(errMethod, fmt.Sprintf("the source of %s is %s, which takes no POST", name, e.Topic.Source.Type), map[string]string{"Allow": "GET, HEAD"})
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"freshet"
+	"freshet/internal/catalog"
 	"freshet/internal/flow"
 	"freshet/internal/flow/fanout"
 	"freshet/internal/flow/transport/sse"
@@ -30,6 +31,7 @@ const (
 type live struct {
 	edge
 	flow    *flow.Flow
+	catalog *catalog.Catalog
 	streams *sse.Streams
 	gate    *gate
 	adhoc   AdHoc
@@ -263,7 +265,7 @@ func (l *live) past(ctx context.Context, f *flow.Follower, at string) (freshet.E
 	if pos, err := freshet.ParsePosition(at); err == nil {
 		ev, err := f.Feed.AtEvent(ctx, pos)
 		if err != nil {
-			return freshet.Event{}, fmt.Errorf("the document at event %s: %w", at, err)
+			return freshet.Event{}, lookedBack(f, pos, "the document at event "+at, err)
 		}
 		return ev, nil
 	}
@@ -273,9 +275,22 @@ func (l *live) past(ctx context.Context, f *flow.Follower, at string) (freshet.E
 	}
 	ev, err := f.Feed.AtTime(ctx, t)
 	if err != nil {
-		return freshet.Event{}, fmt.Errorf("the document at %s: %w", at, err)
+		return freshet.Event{}, lookedBack(f, freshet.Position{}, "the document at "+at, err)
 	}
 	return ev, nil
+}
+
+// lookedBack says why something of the past, or of a position that is no past yet, cannot be had.
+func lookedBack(f *flow.Follower, pos freshet.Position, what string, err error) error {
+	switch head := f.Feed.Head(); {
+	case !errors.Is(err, freshet.ErrGone):
+		return fmt.Errorf("%s: %w", what, err)
+	case pos.Sequence > head.Sequence && head.Sequence == 0:
+		return fmt.Errorf("%w: the topic has no event yet, and so not %s", errNoContentYet, pos)
+	case pos.Sequence > head.Sequence:
+		return fmt.Errorf("%w: event %s would be later than the topic's last, %s", errNoContentYet, pos, head)
+	}
+	return &told{freshet.ErrGone, what + " is not, or no longer, in the history"}
 }
 
 func writeDocument(w http.ResponseWriter, r *http.Request, ev freshet.Event) error {

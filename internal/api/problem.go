@@ -87,10 +87,7 @@ func problemOf(err error) (p *problem, ok bool) {
 	}
 	if bad, ok := errors.AsType[freshet.Invalid](err); ok {
 		p := known(freshet.ErrFormat, "", nil)
-		p.Title, p.Errors, p.Detail = "invalid document", bad, bad[:min(1, len(bad))].Error()
-		if len(bad) > 1 {
-			p.Detail = fmt.Sprintf("%d mistakes, the first at %s", len(bad), p.Detail)
-		}
+		p.Title, p.Errors, p.Detail = "invalid document", bad, firstOf(bad)
 		return p, true
 	}
 	if f, ok := faultOf(err); ok {
@@ -101,6 +98,30 @@ func problemOf(err error) (p *problem, ok bool) {
 	p = known(err, err.Error(), nil)
 	return p, p != nil
 }
+
+// firstOf is the first mistake in a document, and how many there are where it is not the only one.
+func firstOf(bad freshet.Invalid) string {
+	if len(bad) == 0 {
+		return ""
+	}
+	first := bad[0].Detail
+	if bad[0].Pointer != "" {
+		first = bad[0].Pointer + ": " + first
+	}
+	if len(bad) > 1 {
+		return fmt.Sprintf("%d mistakes, the first at %s", len(bad), first)
+	}
+	return first
+}
+
+// told is an error that says to a caller what another one means, without that one's own words.
+type told struct {
+	meaning error
+	text    string
+}
+
+func (t *told) Error() string { return t.text }
+func (t *told) Unwrap() error { return t.meaning }
 
 // faultOf finds a fault, which is returned by value and by pointer.
 func faultOf(err error) (freshet.Fault, bool) {
@@ -219,8 +240,12 @@ func badParameter(name, format string, args ...any) error {
 	return fmt.Errorf("%w %s: %s", errParameter, name, fmt.Sprintf(format, args...))
 }
 
-// requireJSON checks that a request's body is of one of the media types, the first of which is the one to name.
+// requireJSON checks that a request's body is of one of the media types, the first of which is the one to
+// name, and that it is not encoded (RFC 9110, 15.5.16): a small body is not worth it, and may be a bomb.
 func requireJSON(r *http.Request, types ...string) error {
+	if coding := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); coding != "" && !strings.EqualFold(coding, "identity") {
+		return known(errMedia, fmt.Sprintf("the body's Content-Encoding is %.100q: send it without", coding), map[string]string{"Accept-Encoding": "identity"})
+	}
 	field := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(field)
 	charset := params["charset"]

@@ -39,7 +39,7 @@ type Config struct {
 // Handler returns the whole surface.
 func Handler(c Config) http.Handler {
 	e := edge{c.Log}
-	l := &live{edge: e, flow: c.Flow, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits)}
+	l := &live{edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits)}
 	mux := http.NewServeMux()
 	routes(mux, l, newManagement(c.Catalog, c.Flow.Status, c.Log), c)
 

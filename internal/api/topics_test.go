@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 		code                 int
 		slug, detail         string
 	}{
-		{"POST", "/v1/topics", document("a"), nil, 409, "topic-exists", `topic "a": topic exists`},
+		{"POST", "/v1/topics", document("a"), nil, 409, "topic-exists", `topic "a" exists already`},
 		{"POST", "/v1/topics", document("b"), []string{"Content-Type", "text/plain"}, 415, "unsupported-media-type", `is "text/plain": send application/json`},
 		{"POST", "/v1/topics", document("b"), []string{"Content-Type", ""}, 415, "unsupported-media-type", "no Content-Type"},
 		{"POST", "/v1/topics", document("b"), []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", "send application/json"},
@@ -183,7 +183,9 @@ func TestRefusals(t *testing.T) {
 		{"DELETE", "/v1/topics/mine", "", nil, 409, "managed-by-file", "change it there"},
 		{"PATCH", "/v1/topics/mine", `{}`, nil, 409, "managed-by-file", "configuration file"},
 		{"PATCH", "/v1/topics/none", `{}`, nil, 404, "topic-not-found", `"none"`},
-		{"DELETE", "/v1/topics/none", "", nil, 404, "topic-not-found", `"none"`},
+		{"DELETE", "/v1/topics/none", "", nil, 404, "topic-not-found", `there is no topic "none"`},
+		{"POST", "/v1/topics", document("b"), []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", `send it without`},
+		{"POST", "/v1/topics", `[]`, nil, 400, "invalid-document", "must be an object, not an array"},
 		{"GET", "/v1/topics/a?x=1", "", nil, 400, "invalid-parameter", `"x"`},
 		{"GET", "/v1/topics?page=0", "", nil, 400, "invalid-parameter", "page"},
 		{"GET", "/v1/topics?page=x", "", nil, 400, "invalid-parameter", `"x" is not a whole number`},
@@ -199,6 +201,9 @@ func TestRefusals(t *testing.T) {
 		p := got.problem(t)
 		if got.code != tt.code || p.Type != "https://freshet.dev/errors/"+tt.slug || !strings.Contains(p.Detail, tt.detail) {
 			t.Errorf("%s %.60s %v: %d %s; want %d %s %q", tt.method, tt.target, tt.pairs, got.code, got.body, tt.code, tt.slug, tt.detail)
+		}
+		if strings.Contains(p.Detail, "in between") || strings.HasPrefix(p.Detail, ":") {
+			t.Errorf("%s %s: detail %q", tt.method, tt.target, p.Detail)
 		}
 		if allow := got.header.Get("Allow"); (got.code == 405) != (allow != "") || !strings.Contains(tt.detail, allow) {
 			t.Errorf("%s %s: Allow is %q", tt.method, tt.target, allow)

@@ -60,7 +60,24 @@ type Change struct {
 }
 
 // ErrPrecondition says that the topic is not in the state that a Write demands.
-var ErrPrecondition = fmt.Errorf("precondition failed: %w", freshet.ErrConflict)
+var ErrPrecondition error = &refusal{"precondition failed", freshet.ErrConflict}
+
+// A refusal says in its own words what another error means here.
+type refusal struct {
+	text    string
+	meaning error
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.meaning }
+
+func refuse(meaning error, format string, args ...any) error {
+	return &refusal{fmt.Sprintf(format, args...), meaning}
+}
+
+func notFound(name freshet.TopicName) error {
+	return refuse(freshet.ErrNotFound, "there is no topic %q", name)
+}
 
 // Catalog is safe for concurrent use.
 type Catalog struct {
@@ -112,7 +129,7 @@ func (c *Catalog) Get(name freshet.TopicName) (Entry, error) {
 	if e := c.find(name); e != nil {
 		return *e, nil
 	}
-	return Entry{}, fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+	return Entry{}, notFound(name)
 }
 
 func (c *Catalog) find(name freshet.TopicName) *Entry {

@@ -132,7 +132,7 @@ func TestPut(t *testing.T) {
 	}{
 		{"renamed", strings.Replace(prices, "prices", "other", 1), `/name: must be "prices"`, catalog.Write{}},
 		{"another kind", strings.Replace(prices, "snapshot", "event", 1), `/kind: must stay "snapshot"`, catalog.Write{}},
-		{"exists", prices, `precondition failed`, catalog.Write{Absent: true}},
+		{"exists", prices, `topic "prices" exists already`, catalog.Write{Absent: true}},
 		{"not an object", `[]`, `must be an object`, catalog.Write{}},
 	} {
 		if _, _, err := c.Put(t.Context(), "prices", []byte(tt.document), tt.w); err == nil || !strings.Contains(err.Error(), tt.want) {

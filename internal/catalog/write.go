@@ -30,11 +30,11 @@ type Write struct {
 func (w Write) allows(name freshet.TopicName, e *Entry) error {
 	switch {
 	case w.Absent && e != nil:
-		return fmt.Errorf("topic %q exists already: %w", name, ErrPrecondition)
+		return refuse(ErrPrecondition, "topic %q exists already", name)
 	case len(w.Match) > 0 && e == nil:
-		return fmt.Errorf("topic %q does not exist: %w", name, ErrPrecondition)
+		return refuse(ErrPrecondition, "topic %q does not exist", name)
 	case len(w.Match) > 0 && !slices.Contains(w.Match, "*") && !slices.Contains(w.Match, e.Version):
-		return fmt.Errorf("topic %q has another version by now, %q: read it again: %w", name, e.Version, ErrPrecondition)
+		return refuse(ErrPrecondition, "topic %q has another version by now, %q: read it again", name, e.Version)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (c *Catalog) Create(ctx context.Context, document []byte, w Write) (Entry, 
 		return Entry{}, err
 	}
 	if old != nil {
-		return Entry{}, fmt.Errorf("topic %q: %w", t.Name, freshet.ErrExists)
+		return Entry{}, refuse(freshet.ErrExists, "topic %q exists already", t.Name)
 	}
 	return c.storeLocked(ctx, nil, t, byAPI, w.DryRun)
 }
@@ -82,7 +82,7 @@ func (c *Catalog) Patch(ctx context.Context, name freshet.TopicName, patch []byt
 	defer c.writing.Unlock()
 	old := c.find(name)
 	if old == nil {
-		return Entry{}, fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+		return Entry{}, notFound(name)
 	}
 	if err := permit(name, old, w); err != nil {
 		return Entry{}, err
@@ -109,7 +109,7 @@ func (c *Catalog) Delete(ctx context.Context, name freshet.TopicName, w Write) e
 	defer c.writing.Unlock()
 	old := c.find(name)
 	if old == nil {
-		return fmt.Errorf("topic %q: %w", name, freshet.ErrNotFound)
+		return notFound(name)
 	}
 	if err := permit(name, old, w); err != nil || w.DryRun {
 		return err
@@ -120,7 +120,7 @@ func (c *Catalog) Delete(ctx context.Context, name freshet.TopicName, w Write) e
 // permit says whether the API may change the topic, which may not exist.
 func permit(name freshet.TopicName, old *Entry, w Write) error {
 	if old != nil && old.stored.ManagedBy == byFile {
-		return fmt.Errorf("topic %q: %w: change it there", name, freshet.ErrManaged)
+		return refuse(freshet.ErrManaged, "topic %q is managed by the configuration file: change it there", name)
 	}
 	return w.allows(name, old)
 }
