@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"freshet"
-	"freshet/internal/load" //nolint:depguard // the measuring side, which the server knows nothing of
+	"freshet/internal/load"
 )
 
 // benchFlags are the flags of bench.

@@ -22,7 +22,7 @@ import (
 	"freshet"
 	"freshet/client"
 	"freshet/internal/app"
-	"freshet/internal/demo" //nolint:depguard // what dev shows without a URL; the server knows nothing of it
+	"freshet/internal/demo"
 )
 
 // devFlags are the flags of dev.
