@@ -14,7 +14,6 @@ import (
 	"freshet"
 	"freshet/internal/flow"
 	"freshet/internal/flow/fanout"
-	"freshet/internal/flow/source"
 )
 
 // A line is one event of a history as NDJSON.
@@ -144,7 +143,7 @@ func (l *live) takesPosts(name freshet.TopicName) error {
 	if err != nil {
 		return err
 	}
-	if kind, ok := source.Lookup(e.Topic.Source.Type); !ok || !kind.Pushed {
+	if !e.Pushed {
 		return known(errMethod, fmt.Sprintf("the source of %s is %s, which takes no POST", name, e.Topic.Source.Type), map[string]string{"Allow": "GET, HEAD"})
 	}
 	return nil

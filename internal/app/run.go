@@ -267,7 +267,7 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 func Sources() catalog.Sources {
 	known := catalog.Sources{}
 	for _, k := range source.Kinds() {
-		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check, Mask: k.Mask, Unmask: k.Unmask}
+		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check, Pushed: k.Pushed, Mask: k.Mask, Unmask: k.Unmask}
 	}
 	return known
 }

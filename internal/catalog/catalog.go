@@ -39,6 +39,7 @@ type Records interface {
 type Entry struct {
 	Topic   freshet.Topic // effective: defaults are filled in; not to be changed, as it is shared
 	Version string        // changes with each write; what an ETag holds
+	Pushed  bool          // the topic's data is posted to it
 
 	stored   freshet.Topic // as written, with what the server set, and the secrets
 	revision uint64        // of the record; 0 while there is none
@@ -121,7 +122,7 @@ func (c *Catalog) entry(value []byte, revision uint64) (*Entry, error) {
 	}
 	// The hash tells a catalog that was begun anew, and so counts from 1 again, from the one before.
 	version := strconv.FormatUint(revision, 36) + "-" + fmt.Sprintf("%08x", crc32.ChecksumIEEE(value))
-	return &Entry{Topic: c.sources.masked(Effective(t)), Version: version, stored: t, revision: revision}, nil
+	return &Entry{Topic: c.sources.masked(Effective(t)), Version: version, Pushed: c.sources[t.Source.Type].Pushed, stored: t, revision: revision}, nil
 }
 
 // Get returns the topic or an error that is freshet.ErrNotFound.

@@ -20,6 +20,8 @@ type Sources map[string]SourceType
 type SourceType struct {
 	Kinds []freshet.Kind                               // the kinds of topic that it can feed; none: every kind
 	Check func(config json.RawMessage) freshet.Invalid // pointers are relative to config, which is at least {}
+	// Pushed says that the data is posted to the topic.
+	Pushed bool
 
 	// Mask hides what is secret in a config; Unmask puts what stored has back where a config still hides
 	// it. Both may be nil: there are no secrets.
