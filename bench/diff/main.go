@@ -28,7 +28,7 @@ type row struct {
 }
 
 func main() {
-	rounds := flag.Int("rounds", 7, "rounds of which the best counts")
+	rounds := flag.Int("rounds", 9, "rounds of which the best counts")
 	only := flag.String("only", "", "corpora whose names contain this")
 	fast := flag.Bool("fast", false, "leave out the engines that are slow on large documents")
 	out := flag.String("o", "out/diff.json", "where to write the rows")
