@@ -23,12 +23,13 @@ func secretive(url string) string {
 	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Token", "X-Client-Secret", "X-Password", "x-auth-user", "Api_Key", "Session-Id"} {
 		headers[name] = marker
 	}
-	query := "?plain=1"
+	var query strings.Builder
+	query.WriteString("?plain=1")
 	for _, name := range []string{"api_key", "apikey", "key", "token", "access_token", "secret", "client-secret", "password", "signature", "sig", "X-Amz-Credential", "auth", "jwt"} {
-		query += "&" + name + "=" + marker
+		query.WriteString("&" + name + "=" + marker)
 	}
 	config, _ := json.Marshal(map[string]any{
-		"url": url + query + "#token=" + marker, "headers": headers, "method": "POST", "pollingPeriod": "500ms",
+		"url": url + query.String() + "#token=" + marker, "headers": headers, "method": "POST", "pollingPeriod": "500ms",
 		"body": map[string]any{"plain": 1, "auth": map[string]any{"user": marker}, "list": []any{map[string]any{"password": marker}}},
 	})
 	return string(config)
