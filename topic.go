@@ -146,7 +146,9 @@ type Invalid []FieldError
 func (e Invalid) Error() string {
 	lines := make([]string, len(e))
 	for i, f := range e {
-		lines[i] = f.Pointer + ": " + f.Detail
+		if lines[i] = f.Detail; f.Pointer != "" {
+			lines[i] = f.Pointer + ": " + f.Detail
+		}
 	}
 	return strings.Join(lines, "; ")
 }

@@ -63,8 +63,10 @@ func newMeters(reg prometheus.Registerer, f *Flow) *meters {
 			Name: "freshet_slow_consumer_disconnects_total",
 			Help: "Subscribers cut because they were too slow.",
 		}),
-		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_subscriber_lag_events",
-			Help: "How many events subscribers lacked when they were written to.", Buckets: []float64{1, 2, 4, 8, 16, 64, 256, 1024}}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "freshet_subscriber_lag_events",
+			Help: "How many events subscribers lacked when they were written to.", Buckets: []float64{1, 2, 4, 8, 16, 64, 256, 1024},
+		}),
 		labels: map[freshet.TopicName]bool{},
 	}
 	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, m.lag, collector{f, m})
