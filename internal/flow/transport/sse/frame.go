@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"strconv"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 
@@ -57,11 +58,20 @@ const heartbeat = ":\n"
 // gzipHeader starts a gzip stream (RFC 1952) whose deflate blocks follow: no name, no time, any system.
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
+// A deflater compresses. It keeps the compressors, which are large.
+type deflater struct{ idle sync.Pool }
+
 // deflate compresses by itself, up to a byte boundary (RFC 1951; a sync flush), so that what was made
 // once can stand in the stream of any connection: no block looks back beyond its own start.
-func deflate(plain []byte) []byte {
+func (d *deflater) deflate(plain []byte) []byte {
 	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	w, ok := d.idle.Get().(*flate.Writer)
+	var err error
+	if ok {
+		w.Reset(&b)
+	} else {
+		w, err = flate.NewWriter(&b, flate.DefaultCompression)
+	}
 	if err == nil {
 		_, err = w.Write(plain)
 	}
@@ -71,6 +81,7 @@ func deflate(plain []byte) []byte {
 	if err != nil {
 		panic(err) // a known level and a bytes.Buffer do not fail
 	}
+	d.idle.Put(w)
 	return b.Bytes()
 }
 

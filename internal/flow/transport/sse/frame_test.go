@@ -35,7 +35,8 @@ func FuzzFrame(f *testing.F) {
 		if !json.Valid(data) || !jsonpatch.Equal(data, raw) {
 			t.Errorf("data %s; want %s", data, raw)
 		}
-		deflated := append(deflate(encode(ev)), deflate([]byte(heartbeat))...)
+		var d deflater
+		deflated := append(d.deflate(encode(ev)), d.deflate([]byte(heartbeat))...)
 		plain, err := io.ReadAll(flate.NewReader(bytes.NewReader(deflated)))
 		if err != io.ErrUnexpectedEOF || string(plain) != string(frame)+heartbeat { // no final block: the stream goes on
 			t.Errorf("inflated %q, %v; want %q", plain, err, frame)
@@ -58,8 +59,9 @@ func BenchmarkFrame(b *testing.B) {
 		}
 	})
 	b.Run("deflate", func(b *testing.B) {
+		var d deflater
 		for b.Loop() {
-			deflate(encode(ev))
+			d.deflate(encode(ev))
 		}
 	})
 }

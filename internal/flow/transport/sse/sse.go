@@ -37,15 +37,16 @@ type Streams struct {
 	shards                         *shard.Shards // nil: none
 	plain, gzip, chunks, gzipChunk *shard.Protocol
 	retry                          time.Duration
+	deflater                       deflater
 }
 
 // New returns Streams without connections.
 func New(c Config) (*Streams, error) {
 	s := &Streams{retry: orDefault(c.Retry, time.Second)}
 	s.plain = s.protocol(c, fanout.FormSSE, asIs)
-	s.gzip = s.protocol(c, fanout.FormSSEDeflate, deflate)
+	s.gzip = s.protocol(c, fanout.FormSSEDeflate, s.deflater.deflate)
 	s.chunks = s.protocol(c, fanout.FormSSEChunk, chunk)
-	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(deflate(b)) })
+	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(s.deflater.deflate(b)) })
 	if c.Portable {
 		return s, nil
 	}
