@@ -39,7 +39,7 @@ func TestAdversaries(t *testing.T) {
 		return b
 	}
 	text := func(i int) string { return fmt.Sprintf(`"%030d"`, i) }
-	const n = 50_000
+	const n = 20_000
 	for _, tt := range []struct {
 		name     string
 		from, to []byte
