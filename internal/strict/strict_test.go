@@ -73,12 +73,12 @@ func TestMistakes(t *testing.T) {
 		{"array length", `{"pair":[1]}`, `/pair: must have 2 items, not 1`},
 		{"array too long", `{"pair":[1,2,3,4]}`, `/pair: must have 2 items, not 4`},
 		{"base64", `{"blob":"?"}`, `/blob: is not base64`},
-		{"not an object", `[]`, `: must be an object, not an array`},
-		{"empty", " \n", `: empty, where a JSON value is required`},
-		{"syntax", "{\n  \"é\": }", `: line 2, column 8 (byte 10): invalid character '}' looking for beginning of value`},
-		{"cut off", `{"a":`, `: line 1, column 6 (byte 5): unexpected end of JSON input`},
-		{"trailing", `{} x`, `: line 1, column 4 (byte 3): invalid character 'x' after top-level value`},
-		{"not UTF-8", "{\"name\":\"\xff\"}", `: line 1, column 10 (byte 9): not valid UTF-8`},
+		{"not an object", `[]`, `must be an object, not an array`},
+		{"empty", " \n", `empty, where a JSON value is required`},
+		{"syntax", "{\n  \"é\": }", `line 2, column 8 (byte 10): invalid character '}' looking for beginning of value`},
+		{"cut off", `{"a":`, `line 1, column 6 (byte 5): unexpected end of JSON input`},
+		{"trailing", `{} x`, `line 1, column 4 (byte 3): invalid character 'x' after top-level value`},
+		{"not UTF-8", "{\"name\":\"\xff\"}", `line 1, column 10 (byte 9): not valid UTF-8`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var doc document
