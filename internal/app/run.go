@@ -166,6 +166,7 @@ type system struct {
 	egress  *egress.Client
 	flow    *flow.Flow
 	streams *sse.Streams
+	busy    *busy
 	metrics *prometheus.Registry
 	watch   *watchers
 	sources catalog.Sources
@@ -173,7 +174,7 @@ type system struct {
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
-	s := &system{log: log, metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s := &system{log: log, busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
 	if err := s.openStore(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -306,6 +307,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 		ReadHeaderTimeout: headerTimeout,
 		MaxHeaderBytes:    headerBytes,
 		IdleTimeout:       2 * time.Minute,
+		ConnState:         s.busy.note,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -328,30 +330,11 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	case <-ctx.Done():
 		close(stopping)
 		s.log.InfoContext(ctx, "stopping: streams end on a whole event", "limit", c.Drain.String())
-		err = s.drain(server, served, time.Duration(c.Drain))
+		err = s.drain(server, listener, served, time.Duration(c.Drain))
 	}
 	endSweep()
 	<-swept
 	return err
-}
-
-// drain ends the streams, then waits for the other requests.
-func (s *system) drain(server *http.Server, served <-chan error, limit time.Duration) error {
-	s.flow.EndFeeds()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	err := server.Shutdown(ctx)
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	if err == nil {
-		err = server.Shutdown(ctx) // for a connection that was accepted while the first one looked
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.WarnContext(ctx, "requests that did not end in time are cut")
-		err = server.Close()
-	}
-	return errors.Join(err, s.streams.Close(ctx))
 }
 
 func fileOf(l net.Listener) func() (*os.File, error) {
