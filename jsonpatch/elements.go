@@ -82,12 +82,16 @@ type elementWalk struct {
 	next       int // the element that should come next
 	pos        int // the same if every element since was changed in place
 	end        int
-	misses     int   // elements since that looked like none
-	positional bool  // how elements start tells nothing
-	shortest   int   // bytes by which they are looked up
-	look       table // all elements by how they start, after some misses
-	jumps      int   // elements in a row that the table found, each elsewhere
-	tag        int   // the bit of a slot from which on it holds a part of the hash
+	misses     int      // elements since that looked like none
+	positional bool     // how elements start tells nothing
+	shortest   int      // bytes by which they are looked up
+	look       table    // all elements by how they start, after some misses
+	jumps      int      // elements in a row that the table found, each elsewhere
+	tag        int      // the bit of a slot from which on it holds a part of the hash
+	ahead      int      // where the next element is thought to start
+	hash       uint32   // of how it starts
+	elements   []uint32 // node and rel of each; what the table's slots count
+	long       bool     // each has at least prefix bytes
 }
 
 // manyJumps is when elements seem to be in no order, and it is no use to look near the last.
@@ -144,17 +148,50 @@ func (p *parser) counterpart(w *elementWalk, i int) int {
 
 // lookUp finds an element of the guide that starts like the one at i, in the table.
 func (p *parser) lookUp(w *elementWalk, i int) int {
-	t := w.look
-	h := hashText(p.s, i, keyLength(p.s, i, w.shortest))
+	t, h := w.look, w.hash
+	if i != w.ahead {
+		h = hashText(p.s, i, keyLength(p.s, i, w.shortest))
+	}
 	for k := h & t.mask; t.slots[k] != 0; k = (k + 1) & t.mask {
 		// Each look at the guide may be far away in memory; the tag saves most that are in vain.
 		if slot := t.slots[k]; slot>>w.tag == h>>w.tag {
-			if at := int(slot&(1<<w.tag-1) - 1); p.startsLike(i, at, w.o) {
+			if at, v := w.element(slot); p.alike(w, i, at, v) {
+				p.foresee(w, i+int(p.guide[at].len)+1)
 				return w.found(p, at)
 			}
 		}
 	}
 	return 0
+}
+
+// foresee looks up the element after one that is likely to be as long as its counterpart, and touches what
+// it finds. In a large array in no order every counterpart is out of the cache: so the memory fetches the
+// next one while this one is read.
+func (p *parser) foresee(w *elementWalk, i int) {
+	if i+prefix+padding >= len(p.s) {
+		return
+	}
+	w.ahead, w.hash = i, hashText(p.s, i, keyLength(p.s, i, w.shortest))
+	if slot := w.look.slots[w.hash&w.look.mask]; slot>>w.tag == w.hash>>w.tag && slot != 0 {
+		at, v := w.element(slot)
+		beyond := min(at+2, len(p.guide)-1) // in the next cache line
+		p.touched += p.old[v] + byte(p.guide[at].kind) + byte(p.guide[beyond].kind)
+	}
+}
+
+// element is the node that a slot of the table stands for, and where its text is. It is kept apart from the
+// nodes, so that neither waits for the other to be fetched from memory.
+func (w *elementWalk) element(slot uint32) (at, v int) {
+	n := 2 * (slot&(1<<w.tag-1) - 1)
+	return int(w.elements[n]), w.o + int(w.elements[n+1])
+}
+
+// alike is startsLike for an element whose text is at v.
+func (p *parser) alike(w *elementWalk, i, at, v int) bool {
+	if w.long && i+prefix <= len(p.s) {
+		return load(p.s, i) == load(p.old, v) && load(p.s, i+8) == load(p.old, v+8) && load(p.s, i+16) == load(p.old, v+16)
+	}
+	return p.startsLike(i, at, w.o)
 }
 
 // byPosition gives up guessing: from the element with that number on each is compared with the one
@@ -211,25 +248,31 @@ func keyLength(s []byte, i, shortest int) int {
 // starts makes a table of the elements of the guide's array by how they start.
 func (p *parser) starts(w *elementWalk) (t table) {
 	count := 0
-	w.shortest, w.tag = prefix, bits.Len(uint(w.end))
+	w.shortest, w.long = prefix, true
 	for c := w.gi + 1; c < w.end; c += int(p.guide[c].size) {
 		count++
+		w.long = w.long && int(p.guide[c].len) >= prefix
 		if p.guide[c].kind >= kindArray {
 			w.shortest = min(w.shortest, int(p.guide[c].len))
 		}
 	}
+	w.tag = bits.Len(uint(count))
+	w.elements, p.slots = takeSlots(p.slots, 2*count)
 	t, p.slots = newTable(p.slots, count)
 	tries := 4 * count // many elements that start alike would make this quadratic
+	n := uint32(0)
 	for c := w.gi + 1; c < w.end && tries > 0; {
 		g := &p.guide[c]
 		v := w.o + int(g.rel)
+		w.elements[2*n], w.elements[2*n+1] = uint32(c), g.rel
+		n++
 		h := hashText(p.old, v, min(keyLength(p.old, v, w.shortest), int(g.len)))
 		k := h & t.mask
 		for t.slots[k] != 0 {
 			k = (k + 1) & t.mask
 			tries--
 		}
-		t.slots[k] = uint32(c+1) | h>>w.tag<<w.tag
+		t.slots[k] = n | h>>w.tag<<w.tag
 		c += int(g.size)
 	}
 	return t

@@ -37,15 +37,21 @@ type table struct {
 // newTable takes slots for n entries from the end of a stack.
 func newTable(stack []uint32, n int) (table, []uint32) {
 	size := 1 << bits.Len(uint(2*n))
+	slots, stack := takeSlots(stack, size)
+	clear(slots)
+	return table{slots, uint32(size - 1)}, stack
+}
+
+// takeSlots takes n slots from the end of a stack, as they were left.
+func takeSlots(stack []uint32, n int) (slots, all []uint32) {
 	base := len(stack)
-	if base+size > cap(stack) {
-		grown := make([]uint32, base, 2*(base+size))
+	if base+n > cap(stack) {
+		grown := make([]uint32, base, 2*(base+n))
 		copy(grown, stack)
 		stack = grown
 	}
-	stack = stack[:base+size]
-	clear(stack[base:])
-	return table{stack[base:], uint32(size - 1)}, stack
+	stack = stack[:base+n]
+	return stack[base:], stack
 }
 
 // spread makes a slot number out of a name's hash, which has 16 bits only.

@@ -21,6 +21,7 @@ type parser struct {
 	old             []byte
 	guide           []node
 	from, to, shift int
+	touched         byte // sums what was read for the sake of the cache alone, or that would not be done
 }
 
 // A place is what a value's node holds besides the value.
