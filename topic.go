@@ -79,7 +79,12 @@ type Limits struct {
 // Diff steers how changes are computed.
 type Diff struct {
 	ArrayKeys map[string]string `json:"arrayKeys,omitempty"` // pointer of an array to the member that identifies its items
-	Ignore    []string          `json:"ignore,omitempty"`    // pointers whose changes alone are no change
+
+	// What is noise: where nothing else changed, nothing did. At most 64 pointers each.
+	Ignore       []string `json:"ignore,omitempty"`      // what is at these pointers or below
+	Sets         []string `json:"sets,omitempty"`        // the order of the items of these arrays
+	Tolerance    float64  `json:"tolerance,omitzero"`    // numbers that differ by no more than this
+	NumericEqual bool     `json:"numericEqual,omitzero"` // other spellings of the same number, such as 1.0 and 1.00
 }
 
 // Defaults of a topic's settings.

@@ -143,3 +143,25 @@ func TestDevelopmentPages(t *testing.T) {
 		}
 	}
 }
+
+// What a topic calls noise sends nothing; a real change brings all of it.
+func TestNoise(t *testing.T) {
+	topic := pushed("doc", freshet.KindSnapshot)
+	topic.Diff = freshet.Diff{Ignore: []string{"/at"}, Sets: []string{"/tags"}, Tolerance: 0.1, NumericEqual: true}
+	url := serve(t, app.Config{Topics: []freshet.Topic{topic}}) + "/live/doc"
+	doc := func(at, tags, price, size string) string {
+		return fmt.Sprintf(`{"at":%s,"tags":%s,"price":%s,"size":%s,"text":"%s"}`, at, tags, price, size, strings.Repeat("long ", 100))
+	}
+	post(t, url, doc("1", `["a","b"]`, "10", "1.0"))
+	s := open(t, url)
+	s.expect("event: snapshot", "id: 1-")
+	for _, noise := range []string{
+		doc("2", `["a","b"]`, "10", "1.0"), doc("1", `["b","a"]`, "10", "1.0"), doc("1", `["a","b"]`, "10.05", "1.0"), doc("1", `["a","b"]`, "10", "1.00"),
+	} {
+		if _, body := do(t, "POST", url, noise, "Content-Type: application/json"); !strings.Contains(body, `"changed":false`) {
+			t.Errorf("%s: %s", noise, body)
+		}
+	}
+	post(t, url, doc("3", `["b","a"]`, "10.05", "2"))
+	s.expect("event: patch", `"/at","value":3`, `"/price","value":10.05`, `"/size","value":2`, "id: 2-")
+}

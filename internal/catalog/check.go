@@ -182,7 +182,8 @@ func (c *checker) modes(at string, s freshet.Subscriber, kind freshet.Kind, fit 
 }
 
 func (c *checker) diff(t *freshet.Topic) {
-	if t.Kind == freshet.KindEvent && (len(t.Diff.ArrayKeys) > 0 || len(t.Diff.Ignore) > 0) {
+	d := &t.Diff
+	if t.Kind == freshet.KindEvent && (len(d.ArrayKeys)+len(d.Ignore)+len(d.Sets) > 0 || d.Tolerance != 0 || d.NumericEqual) {
 		c.mistake("/diff", "no changes are computed for topics of the kind event: remove it")
 		return
 	}
@@ -195,12 +196,27 @@ func (c *checker) diff(t *freshet.Topic) {
 			c.mistake(at, "must name the member that identifies the items of the array")
 		}
 	}
-	for i, pointer := range t.Diff.Ignore {
-		at := "/diff/ignore/" + strconv.Itoa(i)
+	c.pointers("/diff/ignore", d.Ignore)
+	for i, pointer := range d.Ignore {
+		if pointer == "" {
+			c.mistake("/diff/ignore/"+strconv.Itoa(i), "this is the whole document: nothing would ever change")
+		}
+	}
+	c.pointers("/diff/sets", d.Sets)
+	if d.Tolerance < 0 {
+		c.mistake("/diff/tolerance", "must be 0 or more, not %v", d.Tolerance)
+	}
+}
+
+// pointers checks a list of pointers, of which the change engine takes so many.
+func (c *checker) pointers(at string, list []string) {
+	const most = 64
+	if len(list) > most {
+		c.mistake(at, "%d pointers are too many: at most %d", len(list), most)
+	}
+	for i, pointer := range list {
 		if err := checkPointer(pointer); err != nil {
-			c.mistake(at, "%s", err)
-		} else if pointer == "" {
-			c.mistake(at, "this is the whole document: nothing would ever change")
+			c.mistake(at+"/"+strconv.Itoa(i), "%s", err)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func TestCheck(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"the least", `{"name":"a","kind":"event",` + source + `}`, ``},
 		{"everything", `{"name":"a","kind":"snapshot","description":"d",` + source + `,"subscribers":[{"type":"sse","allowedModes":["snapshot-only","snapshot-patch"],"defaultMode":"snapshot-only"}],
-			"history":{"maxAge":"P30D","maxEvents":1000000,"maxBytes":"16GiB"},"limits":{"payload":"64MiB"},"diff":{"arrayKeys":{"":"id","/a~1b":"id"},"ignore":["/x"]},
+			"history":{"maxAge":"P30D","maxEvents":1000000,"maxBytes":"16GiB"},"limits":{"payload":"64MiB"},"diff":{"arrayKeys":{"":"id","/a~1b":"id"},"ignore":["/x"],"sets":["/tags"],"tolerance":0.5,"numericEqual":true},
 			"managedBy":"file","createTimestamp":"2026-01-02T03:04:05Z","status":{"state":"idle","subscribers":0,"revision":1}}`, ``},
 		{"nothing", `{}`, `/name: a name is required | /kind: required | /source/type: required`},
 		{
@@ -46,6 +46,9 @@ func TestCheck(t *testing.T) {
 			`/diff/arrayKeys/items: "items" is not a JSON Pointer: it must start with a slash | /diff/arrayKeys/~1a: must name the member | ` +
 				`/diff/ignore/0: "/a~2" is not a JSON Pointer: write ~0 | /diff/ignore/1: this is the whole document | /diff/ignore/2: "x" is not`,
 		},
+		{"noise", `{"name":"a","kind":"snapshot",` + source + `,"diff":{"sets":["x"],"tolerance":-1}}`, `/diff/sets/0: "x" is not | /diff/tolerance: must be 0 or more`},
+		{"too many pointers", `{"name":"a","kind":"snapshot",` + source + `,"diff":{"ignore":["/a"` + strings.Repeat(`,"/a"`, 64) + `]}}`, `/diff/ignore: 65 pointers are too many`},
+		{"tolerance of events", `{"name":"a","kind":"event",` + source + `,"diff":{"tolerance":1}}`, `/diff: no changes are computed`},
 		{"diff of events", `{"name":"a","kind":"event",` + source + `,"diff":{"ignore":["/a"]}}`, `/diff: no changes are computed`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

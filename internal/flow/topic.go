@@ -93,7 +93,9 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 	c.History.MaxEvents = orDefault(c.History.MaxEvents, freshet.DefaultMaxEvents)
 	c.History.MaxBytes = orDefault(c.History.MaxBytes, freshet.DefaultMaxBytes)
 	c.Limits.Payload = orDefault(c.Limits.Payload, freshet.DefaultPayload)
-	differ, err := jsonpatch.NewDiffer(jsonpatch.Options{ArrayKeys: c.Diff.ArrayKeys, Ignore: c.Diff.Ignore})
+	differ, err := jsonpatch.NewDiffer(jsonpatch.Options{
+		ArrayKeys: c.Diff.ArrayKeys, Ignore: c.Diff.Ignore, Sets: c.Diff.Sets, Tolerance: c.Diff.Tolerance, NumericEqual: c.Diff.NumericEqual,
+	})
 	if err != nil { // the catalog lets no such topic in
 		t.log.Error("diff options are ignored", "err", err)
 		differ, _ = jsonpatch.NewDiffer(jsonpatch.Options{})
