@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -90,7 +91,7 @@ type Catalog struct {
 
 	reading sync.RWMutex // guards what follows
 	byName  map[freshet.TopicName]*Entry
-	sorted  []*Entry // by name; replaced, never changed in place, so that a reader may keep it
+	sorted  []*Entry // by name, made when it is asked for; nil: it has to be made. A reader may keep it
 }
 
 // New reads the catalog that records hold.
@@ -102,13 +103,11 @@ func New(ctx context.Context, records Records, sources Sources) (*Catalog, error
 			return fmt.Errorf("topic %q: %w", key, err)
 		}
 		c.byName[e.Topic.Name] = e
-		c.sorted = append(c.sorted, e)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	slices.SortFunc(c.sorted, byName)
 	return c, nil
 }
 
@@ -144,8 +143,11 @@ func (c *Catalog) Len() int { return len(c.all()) }
 
 // all is every topic by name.
 func (c *Catalog) all() []*Entry {
-	c.reading.RLock()
-	defer c.reading.RUnlock()
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.sorted == nil {
+		c.sorted = slices.SortedFunc(maps.Values(c.byName), byName)
+	}
 	return c.sorted
 }
 
@@ -169,20 +171,8 @@ func (c *Catalog) Watch(fn func(Change)) (stop func()) {
 func (c *Catalog) adoptLocked(name freshet.TopicName, e *Entry) {
 	old := c.find(name)
 	change := Change{old.whole(), e.whole()}
-	at, _ := slices.BinarySearchFunc(c.sorted, name, func(e *Entry, name freshet.TopicName) int { return cmp.Compare(e.Topic.Name, name) })
-	rest := c.sorted[at:]
-	if old != nil {
-		rest = rest[1:]
-	}
-	sorted := make([]*Entry, 0, len(c.sorted)+1)
-	sorted = append(sorted, c.sorted[:at]...)
-	if e != nil {
-		sorted = append(sorted, e)
-	}
-	sorted = append(sorted, rest...)
-
 	c.reading.Lock()
-	c.sorted = sorted
+	c.sorted = nil // thousands of topics may be made one after the other
 	if e != nil {
 		c.byName[name] = e
 	} else {
