@@ -121,7 +121,7 @@ type collector struct {
 
 var (
 	topicsDesc      = prometheus.NewDesc("freshet_topics", "Topics, by state: idle, running or failing.", []string{"state"}, nil)
-	subscribersDesc = prometheus.NewDesc("freshet_subscribers", "Subscribers connected now.", []string{"topic"}, nil)
+	subscribersDesc = prometheus.NewDesc("freshet_subscribers", "Subscribers connected now.", []string{"topic", "protocol"}, nil)
 	stalenessDesc   = prometheus.NewDesc("freshet_source_staleness_seconds", "Since a running source last obtained or confirmed its document.", []string{"topic"}, nil)
 )
 
@@ -147,7 +147,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(topicsDesc, prometheus.GaugeValue, float64(n), state)
 	}
 	for label, n := range subscribers {
-		ch <- prometheus.MustNewConstMetric(subscribersDesc, prometheus.GaugeValue, float64(n), label)
+		ch <- prometheus.MustNewConstMetric(subscribersDesc, prometheus.GaugeValue, float64(n), label, "sse")
 	}
 	for label, s := range stale {
 		ch <- prometheus.MustNewConstMetric(stalenessDesc, prometheus.GaugeValue, s, label)

@@ -313,7 +313,9 @@ type Follower struct {
 // Sent takes note of a batch that was written to the sockets of so many followers, of so many bytes in all.
 func (f *Follower) Sent(b fanout.Batch, bytes, readers int) {
 	m := f.topic.flow.stats
-	m.lag.Observe(float64(b.Behind))
+	if b.Behind > 0 {
+		m.lag.Observe(float64(b.Behind))
+	}
 	m.bytes.WithLabelValues("out", m.label(f.Topic.Name)).Add(float64(bytes))
 	doc, _ := f.Feed.Current()
 	for _, e := range b.Entries {

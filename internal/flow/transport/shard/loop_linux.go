@@ -228,7 +228,7 @@ func (l *loop) admit(c *conn) {
 	c.group, c.at = g, len(g.conns)
 	g.conns = append(g.conns, c)
 	l.conns[c.fd] = c
-	l.advance(c)
+	l.alone(c)
 }
 
 // changed is called by the feed.
@@ -284,6 +284,13 @@ func (l *loop) advance(c *conn) (sent int) {
 		l.drop(c, c.ending)
 	}
 	return sent
+}
+
+// alone advances a connection outside of a pass.
+func (l *loop) alone(c *conn) {
+	if n := l.advance(c); n > 0 {
+		c.reader.Sent(fanout.Batch{}, n, 1)
+	}
 }
 
 // lacking sets what is to be written next. Readers at the same place share it.
@@ -369,7 +376,7 @@ func (l *loop) happened(c *conn, events uint32) {
 		c.full = false
 		l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET)
 		if l.conns[c.fd] == c {
-			l.advance(c)
+			l.alone(c)
 		}
 	}
 }
