@@ -67,5 +67,7 @@ func (s *system) drain(server *http.Server, listener net.Listener, served <-chan
 	if ctx.Err() != nil {
 		s.log.WarnContext(ctx, "requests that did not end in time are cut")
 	}
-	return errors.Join(err, server.Close(), s.streams.Close(ctx))
+	err = errors.Join(err, server.Close())
+	s.streams.Close(ctx)
+	return err
 }

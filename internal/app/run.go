@@ -278,7 +278,7 @@ func (s *system) close() error {
 	if s.streams != nil { // where it was not drained
 		gone, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = s.streams.Close(gone)
+		s.streams.Close(gone)
 	}
 	if s.flow != nil {
 		s.flow.Close()

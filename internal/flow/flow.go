@@ -24,6 +24,8 @@ import (
 // A Journal is the durable history of topics.
 type Journal interface {
 	fanout.Journal
+	// Head is the last event of a topic; zero where there is none.
+	Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
 	// Append adds an event after head, which is the last there is, and returns its position;
 	// freshet.ErrConflict where head is not the last any more.
 	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/fanout"
 	"freshet/internal/flow/journal"
 	"freshet/jsonpatch"
 )
@@ -73,16 +74,13 @@ func (r *runner) readLocked(ctx context.Context) error {
 	if r.topic.Kind == freshet.KindEvent {
 		r.message = data
 	} else if r.docAt.Sequence > 0 {
-		if r.doc, err = jsonpatch.Parse(data, storedLimits); err != nil {
+		if r.doc, err = jsonpatch.Parse(data, fanout.StoredLimits); err != nil {
 			return fmt.Errorf("revision %d: %w: %w", r.docAt.Revision, journal.ErrBroken, err)
 		}
 	}
 	r.docAt.Data = nil
 	return nil
 }
-
-// storedLimits let in what a topic's limits let in at the time.
-var storedLimits = jsonpatch.Limits{Depth: 10_000, Size: 1 << 30, Members: 1 << 30} //nolint:gochecknoglobals // a constant
 
 func (r *runner) noteFaultLocked(ctx context.Context, ev freshet.Event) {
 	r.fault = nil

@@ -74,15 +74,6 @@ func (l *log) replace() {
 	l.events, l.frames = nil, nil
 }
 
-func (l *log) Head(context.Context, freshet.TopicID) (freshet.Event, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.events) == 0 {
-		return freshet.Event{}, nil
-	}
-	return l.events[len(l.events)-1], nil
-}
-
 func (l *log) Oldest(context.Context, freshet.TopicID) (freshet.Event, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,8 +20,6 @@ import (
 
 // A Journal is what a feed reads.
 type Journal interface {
-	// Head is the last event of a topic; zero where there is none.
-	Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
 	// Oldest is the first event that is kept; zero where there is none.
 	Oldest(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
 	// Entry is the event with a sequence; freshet.ErrGone where that is not kept.

@@ -44,12 +44,12 @@ func (c *composer) joinLocked(document func() ([]byte, error)) []*Entry {
 	if err != nil {
 		return whole
 	}
-	old, err := jsonpatch.Parse(doc, unlimited)
+	old, err := jsonpatch.Parse(doc, StoredLimits)
 	if err != nil {
 		return whole
 	}
 	if c.to == nil {
-		if c.to, err = jsonpatch.Parse(c.target.Data, unlimited); err != nil {
+		if c.to, err = jsonpatch.Parse(c.target.Data, StoredLimits); err != nil {
 			return whole
 		}
 	}
@@ -68,8 +68,8 @@ func (c *composer) joinLocked(document func() ([]byte, error)) []*Entry {
 	return []*Entry{{Event: freshet.Event{Position: c.target.Position, Type: freshet.TypePatch, Time: c.target.Time, Data: patch}}}
 }
 
-// unlimited is for documents that passed a topic's limits on their way in.
-var unlimited = jsonpatch.Limits{Depth: 10_000, Size: 1 << 30, Members: 1 << 30} //nolint:gochecknoglobals // a constant
+// StoredLimits are for documents that passed a topic's limits on their way in, as those were then.
+var StoredLimits = jsonpatch.Limits{Depth: 10_000, Size: 1 << 30, Members: 1 << 30} //nolint:gochecknoglobals // a constant
 
 func applyAll(doc []byte, patches [][]byte) (_ []byte, err error) {
 	if doc == nil {

@@ -68,7 +68,7 @@ func New() (*Shards, error) {
 	for range runtime.GOMAXPROCS(0) {
 		l, err := newLoop()
 		if err != nil {
-			_ = s.Close(context.Background())
+			s.Close(context.Background())
 			return nil, err
 		}
 		s.loops = append(s.loops, l)
@@ -88,11 +88,10 @@ func (s *Shards) Adopt(conn net.Conn, head []byte, greeted bool, cursor fanout.C
 
 // Close ends the loops, at the latest when ctx does. Feeds should have ended before, so that readers have
 // got their last bytes; connections that are still open are closed.
-func (s *Shards) Close(ctx context.Context) error {
+func (s *Shards) Close(ctx context.Context) {
 	s.once.Do(func() {
 		for _, l := range s.loops {
 			l.close(ctx)
 		}
 	})
-	return nil
 }

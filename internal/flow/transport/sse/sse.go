@@ -59,11 +59,10 @@ func New(c Config) (*Streams, error) {
 
 // Close ends the streams, at the latest when ctx does. Feeds should have ended before, so that clients
 // have got their last bytes.
-func (s *Streams) Close(ctx context.Context) error {
-	if s.shards == nil {
-		return nil
+func (s *Streams) Close(ctx context.Context) {
+	if s.shards != nil {
+		s.shards.Close(ctx)
 	}
-	return s.shards.Close(ctx)
 }
 
 func orDefault(d, def time.Duration) time.Duration {
