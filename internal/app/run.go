@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -170,6 +172,7 @@ type system struct {
 	metrics *prometheus.Registry
 	watch   *watchers
 	sources catalog.Sources
+	made    atomic.Uint64 // sources, so far
 	unwatch func()
 }
 
@@ -261,7 +264,9 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 	if config == nil {
 		config = []byte("{}")
 	}
-	return kind.New(config, source.Env{Client: s.egress, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name))})
+	// Multiples of the golden ratio are spread evenly over the period, however many there are.
+	_, phase := math.Modf(float64(s.made.Add(1)) * math.Phi)
+	return kind.New(config, source.Env{Client: s.egress, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase})
 }
 
 // Sources is what the catalog needs to know of the types of source that there are.

@@ -91,6 +91,7 @@ type world struct {
 	*recorder
 	t         *testing.T
 	transport *http.Transport
+	phase     float64 // of the pollers
 
 	mu       sync.Mutex
 	requests []time.Duration
@@ -140,7 +141,7 @@ func inBubble(t *testing.T, script func(n int, w http.ResponseWriter, r *http.Re
 func (w *world) Do(r *http.Request) (*http.Response, error) { return w.transport.RoundTrip(r) }
 
 func (w *world) poller(options string) source.Source {
-	return build(w.t, "http-poller", `{"url":"http://upstream.example/doc"`+options+`}`, source.Env{Client: w})
+	return build(w.t, "http-poller", `{"url":"http://upstream.example/doc"`+options+`}`, source.Env{Client: w, Phase: w.phase})
 }
 
 // run lets a source run for a time.

@@ -36,6 +36,9 @@ type Env struct {
 	Client Client        // every request goes through it
 	Limit  freshet.Bytes // of one payload; 0 is freshet.DefaultPayload
 	Log    *slog.Logger  // nil discards
+	// Phase is where in its period a source polls, 0 to 1: sources of different phases, and of one period,
+	// do not poll at the same time. 0: where its first poll happens to be.
+	Phase float64
 }
 
 // A Client sends one request and follows no redirect, as *egress.Client does.

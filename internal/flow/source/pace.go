@@ -17,7 +17,7 @@ const (
 	longestRetryAfter = 24 * time.Hour
 )
 
-// nextPoll is when the poll after the one that began at start is due: a whole number of periods
+// nextPoll is when the poll after the one that was due at start is due: a whole number of periods
 // later, in the future. From the second failure in a row on, it is up to twice as far away with each,
 // at random, so that many topics of one upstream do not come back together.
 func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time {
@@ -27,6 +27,17 @@ func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time 
 		next = next.Add(jitter(backOff(failed-1, period, max(period, slowest), 1) - period))
 	}
 	return next
+}
+
+// towards is by how much a poll that is due is to be later, so that polls come to their phase in the period
+// as the clock counts it: by a quarter of the period at most, so that the change is a gentle one.
+func towards(phase time.Duration, due time.Time, period time.Duration) time.Duration {
+	since := time.Duration(due.UnixNano() % int64(period))
+	late := (phase - since + period) % period
+	if late > period-period/16 {
+		return 0 // a clock that was set back a little
+	}
+	return min(late, period/4)
 }
 
 // backOff is the longest pause before retry number n, from 0: initial, growing by factor of itself.

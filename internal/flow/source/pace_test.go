@@ -28,6 +28,26 @@ func TestPeriod(t *testing.T) {
 	})
 }
 
+// Sources that are started together do not go on together: each comes to the phase that it was given, and
+// never polls early for it.
+func TestPhase(t *testing.T) {
+	for _, phase := range []float64{0.1, 0.5, 0.9} {
+		inBubble(t, counting, func(w *world) {
+			w.phase = phase
+			w.run(w.poller(`,"pollingPeriod":"10s"`), 99*s)
+			last := w.requests[len(w.requests)-1] % (10 * s)
+			if want := time.Duration(phase * float64(10*s)); last != want { // a bubble begins at a multiple of 10 s
+				t.Errorf("phase %g: polls come %v into the period, want %v", phase, last, want)
+			}
+			for i := range w.requests[1:] {
+				if gap := w.requests[i+1] - w.requests[i]; gap < 10*s || gap > 12500*time.Millisecond {
+					t.Errorf("phase %g: %v between two polls", phase, gap)
+				}
+			}
+		})
+	}
+}
+
 // A topic whose subscribers come and go asks upstream no more often than one that is always followed.
 func TestPeriodOutlivesRun(t *testing.T) {
 	inBubble(t, counting, func(w *world) {

@@ -42,6 +42,7 @@ func httpPoller() Kind {
 				client:       env.Client,
 				limit:        cmp.Or(int64(env.Limit), freshet.DefaultPayload),
 				log:          cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
+				phase:        time.Duration(env.Phase * float64(c.PollingPeriod)),
 				digests:      digester{maphash.MakeSeed(), maphash.MakeSeed()},
 			}, nil
 		},
@@ -56,6 +57,7 @@ type poller struct {
 	client  Client
 	limit   int64 // bytes of an answer, decompressed
 	log     *slog.Logger
+	phase   time.Duration // where in the period polls are to be, by the clock; 0: anywhere
 	digests digester
 
 	last    *digest    // of the answer that the sink took last; nil: none
@@ -66,9 +68,10 @@ type poller struct {
 	because freshet.Fault
 }
 
-// Run polls once in each period, counted from start to start, at once where the last poll of an earlier
-// Run is longer ago. A poll that takes longer than the period skips those that it missed: after a pause of
-// any length there is one poll.
+// Run polls once in each period, at once where the last poll of an earlier Run is longer ago. Periods are
+// counted between the times at which polls are due, so that one which comes late does not move the others:
+// polls that meet once would else stay together. A poll that takes longer than the period skips those
+// that it missed: after a pause of any length there is one poll.
 func (p *poller) Run(ctx context.Context, to Sink) error {
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
@@ -76,11 +79,14 @@ func (p *poller) Run(ctx context.Context, to Sink) error {
 	if !sleep(ctx, time.Until(p.due)) {
 		return nil
 	}
+	period := time.Duration(p.PollingPeriod)
+	if now := time.Now(); now.Sub(p.due) > period/16 { // it was due while nobody wanted it
+		p.due = now
+	}
 	for {
-		start := time.Now()
 		ok := p.poll(ctx, to)
 		if ctx.Err() != nil {
-			p.due = start.Add(time.Duration(p.PollingPeriod)) // the request that was cut off counts
+			p.due = p.due.Add(period) // the request that was cut off counts
 			return nil
 		}
 		if ok {
@@ -88,7 +94,10 @@ func (p *poller) Run(ctx context.Context, to Sink) error {
 		} else {
 			p.failed++
 		}
-		p.due = nextPoll(start, time.Now(), time.Duration(p.PollingPeriod), p.failed)
+		p.due = nextPoll(p.due, time.Now(), period, p.failed)
+		if p.phase > 0 && p.failed == 0 {
+			p.due = p.due.Add(towards(p.phase, p.due, period))
+		}
 		if p.due.Before(p.until) {
 			p.due = p.until
 		}
