@@ -31,7 +31,7 @@ func TestUnknownIDOfMessages(t *testing.T) {
 	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
 	open(t, url)
 	post(t, url, `{"n":1}`)
-	s := open(t, url, "Last-Event-ID: 1-1-00000000")
+	s := open(t, url, "Last-Event-ID: 1-sg-00000000")
 	s.expect(": reset id-unknown\n", "event: error\n", "40404")
 	s.expect("event: event\n", `{"n":1}`)
 }

@@ -274,7 +274,7 @@ func eventTopic(t *testing.T, portable bool) {
 	}
 	post(t, url, `{"n":500}`) // the same message again is a message
 	live.expect(`{"n":500}`, "id: 501-")
-	gap := open(t, url, "Last-Event-ID: 7-7-ffffffff")
+	gap := open(t, url, "Last-Event-ID: 7-sg-ffffffff")
 	gap.expect(": reset id-unknown", "event: error", "40404")
 	gap.expect(`{"n":1}`)
 }

@@ -64,10 +64,10 @@ func (s store) Read(ctx context.Context, id freshet.TopicID, after uint64) iter.
 	}
 }
 
-func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
-	pos, err := s.Journal.Append(ctx, id, head, ev)
+func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+	err := s.AppendAll(ctx, id, head, events)
 	if errors.Is(err, journal.ErrFenced) {
 		err = fmt.Errorf("%w: %w", freshet.ErrConflict, err)
 	}
-	return pos, err
+	return err
 }

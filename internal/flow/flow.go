@@ -26,9 +26,11 @@ type Journal interface {
 	fanout.Journal
 	// Head is the last event of a topic; zero where there is none.
 	Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
-	// Append adds an event after head, which is the last there is, and returns its position;
+	// Append adds events after head, which is the last there is, and sets their sequences: all or none;
 	// freshet.ErrConflict where head is not the last any more.
-	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error)
+	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error
+	// Fits says whether so many events, of so many bytes together, can be appended at once.
+	Fits(events, bytes int) bool
 	// PutKeyframe keeps a full document with the position that it results from.
 	PutKeyframe(ctx context.Context, id freshet.TopicID, doc freshet.Event) error
 	// Trim drops what is beyond the bounds, but nothing that is needed to rebuild what is kept.

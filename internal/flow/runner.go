@@ -32,7 +32,11 @@ type runner struct {
 	stats  *meters
 	log    *slog.Logger
 
-	mu       sync.Mutex // one payload at a time: pushed ones come from many requests
+	queueMu    sync.Mutex
+	queue      []*push // guarded by queueMu
+	committing bool    // guarded by queueMu: one of those who push stores what is there
+
+	mu       sync.Mutex
 	loaded   bool
 	head     freshet.Position
 	doc      *jsonpatch.Document // the document at docAt; nil: none yet, or an event topic
@@ -55,106 +59,6 @@ func (r *runner) Payload(ctx context.Context, p source.Payload) error {
 	return err
 }
 
-func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer r.reportLocked()
-	next, err := r.parseLocked(p.Data)
-	if err != nil {
-		fault := formatFault(err, r.limits)
-		r.stats.polled(r.topic.Name, "error", p.Took)
-		if !r.pushed { // the mistake of who pushes is theirs alone
-			r.faultLocked(ctx, fault)
-		}
-		return freshet.Event{}, fault
-	}
-	ev, err := r.publishLocked(ctx, next, p.Time)
-	switch {
-	case err != nil:
-		r.stats.polled(r.topic.Name, "error", p.Took)
-		r.loaded = false // what the journal holds is not what was thought; read it again
-		if ctx.Err() == nil {
-			r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
-		}
-		return freshet.Event{}, err
-	case ev.Sequence == 0:
-		r.stats.polled(r.topic.Name, "unchanged", p.Took)
-		r.recoveredLocked(ctx, p.Time)
-	default:
-		r.stats.polled(r.topic.Name, "changed", p.Took)
-	}
-	r.success = p.Time
-	return ev, nil
-}
-
-func (r *runner) parseLocked(data []byte) (*jsonpatch.Document, error) {
-	if r.spare == nil {
-		r.spare = new(jsonpatch.Document)
-	}
-	next := r.spare
-	if err := next.Parse(data, r.doc, r.limits); err != nil {
-		return nil, err
-	}
-	return next, nil
-}
-
-// publishLocked appends what next changes. The zero Event: nothing.
-func (r *runner) publishLocked(ctx context.Context, next *jsonpatch.Document, at time.Time) (freshet.Event, error) {
-	const attempts = 3 // an owner that was deposed meets another's event at most now and then
-	var err error
-	for range attempts {
-		if err = r.loadLocked(ctx); err != nil {
-			return freshet.Event{}, err
-		}
-		ev, ops := r.changeLocked(next, at)
-		if ev.Type == "" {
-			return freshet.Event{}, nil
-		}
-		doc := next.Bytes()
-		if r.topic.Kind == freshet.KindSnapshot {
-			r.offer(ev.Revision, ev.Tag, doc)
-		}
-		if ev, err = r.appendLocked(ctx, ev); err == nil {
-			r.adoptLocked(ctx, next, ev, ops)
-			return ev, nil
-		}
-		r.loaded = false
-		if !errors.Is(err, freshet.ErrConflict) {
-			break
-		}
-	}
-	return freshet.Event{}, err
-}
-
-// changeLocked is the event that leads from the document to next; none where they are equal.
-func (r *runner) changeLocked(next *jsonpatch.Document, at time.Time) (ev freshet.Event, ops int) {
-	ev = freshet.Event{Time: at, Position: freshet.Position{Revision: r.head.Revision + 1}}
-	doc := next.Bytes()
-	if r.topic.Kind == freshet.KindEvent {
-		ev.Type, ev.Data = freshet.TypeEvent, doc
-		ev.Tag = tagOf([]byte(r.head.Tag), doc) // chained: equal messages in two histories differ
-		return ev, 1
-	}
-	ev.Tag = tagOf(doc)
-	if r.doc == nil {
-		ev.Type, ev.Data = freshet.TypeSnapshot, doc
-		return ev, 1
-	}
-	start := time.Now()
-	patch, stats := r.differ.Append(r.patch[:0], r.doc, next)
-	r.stats.diff.Observe(time.Since(start).Seconds())
-	r.patch = patch
-	switch {
-	case len(patch) == 0:
-		return freshet.Event{}, 0
-	case stats.Whole || len(patch) >= len(doc):
-		ev.Type, ev.Data = freshet.TypeSnapshot, doc
-	default:
-		ev.Type, ev.Data = freshet.TypePatch, append([]byte(nil), patch...)
-	}
-	return ev, stats.Ops
-}
-
 // tagOf is a short hash of what a revision holds.
 func tagOf(parts ...[]byte) freshet.Tag {
 	h := xxhash.New()
@@ -168,34 +72,30 @@ func tagOf(parts ...[]byte) freshet.Tag {
 	return freshet.Tag(s[:8])
 }
 
-func (r *runner) appendLocked(ctx context.Context, ev freshet.Event) (freshet.Event, error) {
-	pos, err := r.store.Append(ctx, r.id, r.head, ev)
-	if err != nil {
-		return ev, fmt.Errorf("append revision %d: %w", ev.Revision, err)
+func (r *runner) appendLocked(ctx context.Context, events []freshet.Event) error {
+	if err := r.store.Append(ctx, r.id, r.head, events); err != nil {
+		return fmt.Errorf("append revision %d: %w", events[0].Revision, err)
 	}
-	ev.Position, r.head = pos, pos
-	r.since += len(ev.Data)
-	r.events++
-	return ev, nil
+	r.head = events[len(events)-1].Position
+	for _, ev := range events {
+		r.since += len(ev.Data)
+	}
+	r.events += len(events)
+	return nil
 }
 
-// adoptLocked makes next the document.
-func (r *runner) adoptLocked(ctx context.Context, next *jsonpatch.Document, ev freshet.Event, ops int) {
-	size := len(next.Bytes())
-	if r.topic.Kind == freshet.KindSnapshot {
-		r.doc, r.spare = next, r.doc
-	}
+// adoptLocked takes note of an event that was appended. The document is the one after it already.
+func (r *runner) adoptLocked(ctx context.Context, c change) {
 	if r.fault != nil {
 		r.fault = nil
 		r.log.InfoContext(ctx, "the source works again")
 	}
-	r.docAt = ev
+	r.docAt = c.event
 	if r.docAt.Data = nil; r.topic.Kind == freshet.KindEvent {
-		r.message = bytes.Clone(ev.Data)
+		r.message = bytes.Clone(c.event.Data)
 	}
-	r.stats.published(r.topic.Name, ev)
-	r.told(Change{Time: ev.Time, Topic: r.topic.Name, Type: ev.Type, Revision: ev.Revision, Operations: ops, Bytes: len(ev.Data), DocumentBytes: size})
-	r.tidyLocked(ctx, 1)
+	r.stats.published(r.topic.Name, c.event)
+	r.told(Change{Time: c.event.Time, Topic: r.topic.Name, Type: c.event.Type, Revision: c.event.Revision, Operations: c.ops, Bytes: len(c.event.Data), DocumentBytes: c.size})
 }
 
 // Unchanged takes note that the document is still current.
@@ -259,8 +159,8 @@ func (r *runner) noteLocked(ctx context.Context, t freshet.EventType, data []byt
 	if pos.Tag == "" {
 		pos.Tag = "0"
 	}
-	ev, err := r.appendLocked(ctx, freshet.Event{Position: pos, Type: t, Time: at, Data: data})
-	if err != nil {
+	ev := freshet.Event{Position: pos, Type: t, Time: at, Data: data}
+	if err := r.appendLocked(ctx, []freshet.Event{ev}); err != nil {
 		r.loaded = false
 		r.log.ErrorContext(ctx, "a change of the source's state could not be stored", "type", string(t), "err", err)
 		return false

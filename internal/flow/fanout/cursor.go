@@ -239,7 +239,7 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 
 // pastEvents reads from the journal what came after the reader's position, a part at a time.
 func (c *Cursor) pastEvents(ctx context.Context) (Batch, error) {
-	const most, mostBytes = ringEntries, ringBytes
+	const most, mostBytes = 256, ringBytes
 	f := c.feed
 	b, bytes := Batch{}, 0
 	for ev, err := range f.journal.Read(ctx, f.id, c.pos.Sequence) {

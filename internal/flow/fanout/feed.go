@@ -139,13 +139,16 @@ func (f *Feed) load(ctx context.Context) error {
 	return nil
 }
 
-// anchor is the event that the ring starts from: the last keyframe; of messages one that is as many of
-// them ago as the ring holds, where there is one.
+// anchor is the event that the ring starts from: the last keyframe; of messages one that is some
+// hundreds of them ago, where there is one.
 func (f *Feed) anchor(ctx context.Context) (freshet.Event, error) {
-	const most = 16 // looks back, as small histories have many keyframes
+	const (
+		most     = 16  // looks back, as small histories have many keyframes
+		messages = 256 // that are enough for most who come back
+	)
 	base, err := f.journal.Keyframe(ctx, f.id, ^uint64(0))
 	last := base.Revision
-	for i := 0; err == nil && f.kind == freshet.KindEvent && i < most && base.Sequence > 0 && last-base.Revision < ringEntries; i++ {
+	for i := 0; err == nil && f.kind == freshet.KindEvent && i < most && base.Sequence > 0 && last-base.Revision < messages; i++ {
 		base, err = f.journal.Keyframe(ctx, f.id, base.Sequence-1) // none: from the oldest message on
 	}
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 
 // How much of the history a feed keeps in memory.
 const (
-	ringEntries = 256
+	ringEntries = 2048
 	ringBytes   = 1 << 20 // or four times the document or the message, where that is more
+	entryBytes  = 256     // of an entry beside its data
 	docEvery    = 64      // entries between two that hold their document
 )
 
@@ -24,13 +25,13 @@ type ring struct {
 }
 
 func (r *ring) start(anchor *Entry) {
-	*r = ring{entries: []*Entry{anchor}, bytes: len(anchor.Data)}
+	*r = ring{entries: []*Entry{anchor}, bytes: len(anchor.Data) + entryBytes}
 }
 
 // add appends an event, after which the document is current's.
 func (r *ring) add(e, current *Entry) {
 	r.entries = append(r.entries, e)
-	r.bytes += len(e.Data)
+	r.bytes += len(e.Data) + entryBytes
 	r.docBytes += len(e.Data)
 	r.docCount++
 	limit := max(ringBytes, 4*len(e.Data)) // a live reader is never out of it for one large event
@@ -65,7 +66,7 @@ func (r *ring) evict(current *Entry) {
 		cut = next + 1
 	}
 	for _, e := range r.entries[:cut] {
-		r.bytes -= len(e.Data)
+		r.bytes -= len(e.Data) + entryBytes
 		if e.doc != nil && e.Type != freshet.TypeSnapshot {
 			r.bytes -= len(e.doc)
 		}

@@ -13,7 +13,7 @@ import (
 	"freshet"
 )
 
-// Append stores the event after head, which is where the caller last saw the topic's end: the zero
+// Append stores an event after head, which is where the caller last saw the topic's end: the zero
 // Position for the first event ever. Revision and Tag of the event are the caller's, its Sequence is
 // ignored; the position returned has the one that the store gave. When Append returns, the event is
 // as durable as the store's sync setting makes it.
@@ -22,42 +22,69 @@ import (
 // ErrBroken when the store lost its end; freshet.ErrUnavailable, or ctx's, when the outcome is not
 // known: if the event was stored after all the next Append is fenced, and Head shows it.
 func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
-	at, err := j.append(ctx, id, head, ev)
+	events := []freshet.Event{ev}
+	err := j.AppendAll(ctx, id, head, events)
 	if err != nil {
-		return freshet.Position{}, fmt.Errorf("append to %s after %s: %w", id, head, err)
+		return freshet.Position{}, err
 	}
-	return at, nil
+	return events[0].Position, nil
 }
 
-func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
-	if int64(len(ev.Data)) > j.largest {
-		return freshet.Position{}, fmt.Errorf("%d bytes, at most %d fit: %w", len(ev.Data), j.largest, freshet.ErrTooLarge)
+// AppendAll is Append of several events, all or none of them, of which each follows the one before. It
+// sets their sequences. What would not fit into one message together (Fits) is freshet.ErrTooLarge.
+func (j *Journal) AppendAll(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+	if err := j.append(ctx, id, head, events); err != nil {
+		return fmt.Errorf("append to %s after %s: %w", id, head, err)
 	}
-	at, err := j.appendOnce(ctx, id, head, ev)
+	return nil
+}
+
+// Fits says whether so many events, of so many bytes together, can be appended at once.
+func (j *Journal) Fits(events, bytes int) bool {
+	return events == 1 || events <= maxBatch && bytes+events*100 <= j.inline // 100 for what stands before each
+}
+
+func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+	size := 0
+	for _, ev := range events {
+		size += len(ev.Data)
+		if len(events) > 1 && !inBatch(ev) {
+			return fmt.Errorf("type %q or tag %q cannot be stored", ev.Type, ev.Tag)
+		}
+	}
+	if int64(size) > j.largest || !j.Fits(len(events), size) {
+		return fmt.Errorf("%d bytes, at most %d fit: %w", size, j.largest, freshet.ErrTooLarge)
+	}
+	err := j.appendOnce(ctx, id, head, events)
 	if errors.Is(err, errWrongLast) {
 		// Nothing follows head, yet head is not what the store has: retention took it since it was
 		// remembered. The second try asks the store.
-		at, err = j.appendOnce(ctx, id, head, ev)
+		err = j.appendOnce(ctx, id, head, events)
 	}
 	if errors.Is(err, errWrongLast) {
 		err = ErrFenced
 	}
-	return at, err
+	return err
 }
 
-func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
+func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
 	end, err := j.end(ctx, id, head)
 	if err != nil {
-		return freshet.Position{}, err
+		return err
 	}
-	size := uint64(len(ev.Data))
+	last := events[len(events)-1]
+	body := last.Data
+	if len(events) > 1 {
+		body = encodeBatch(events)
+	}
+	size := uint64(len(body))
 	m := meta{
-		kind: ev.Type, rev: ev.Revision, tag: ev.Tag, prev: head.Sequence, at: ev.Time,
-		count: end.count + 1, bytes: end.bytes + size, size: size, nonce: nuid.Next(),
+		kind: last.Type, rev: last.Revision, tag: last.Tag, prev: head.Sequence, at: last.Time,
+		count: end.count + uint64(len(events)), bytes: end.bytes + size, size: size, n: len(events), nonce: nuid.Next(),
 	}
 	at := j.feed(id)
-	seq, err := j.store(ctx, at, m, ev.Data, end.stored, func(ctx context.Context) (uint64, error) {
-		next, got, err := j.get(ctx, at.stream, query{Next: at.entry(), Seq: head.Sequence + 1})
+	seq, err := j.store(ctx, at, m, body, end.stored, func(ctx context.Context) (uint64, error) {
+		next, got, err := j.get(ctx, at.stream, query{Next: at.entry(), Seq: messageOf(head.Sequence) + 1})
 		if err == nil && got.nonce != m.nonce {
 			err = ErrFenced
 		}
@@ -65,15 +92,18 @@ func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head fresh
 	})
 	if err != nil {
 		j.forget(id)
-		return freshet.Position{}, err
+		return err
 	}
-	if seq <= head.Sequence {
+	if seq <= messageOf(head.Sequence) {
 		// The store lost messages and gives their numbers out again. Readers could not tell the new
 		// ones from those that they have, so this history ends here.
-		return freshet.Position{}, errors.Join(fmt.Errorf("sequence %d was given twice: %w", seq, ErrBroken), j.Delete(ctx, id))
+		return errors.Join(fmt.Errorf("message %d was given twice: %w", seq, ErrBroken), j.Delete(ctx, id))
 	}
-	j.remember(id, tail{head: seq, stored: seq, count: m.count, bytes: m.bytes, oldest: end.oldest})
-	return m.position(seq), nil
+	j.remember(id, tail{head: sequence(seq, m.n), stored: seq, count: m.count, bytes: m.bytes, oldest: end.oldest})
+	for i := range events {
+		events[i].Sequence = sequence(seq, i+1)
+	}
+	return nil
 }
 
 // end finds what an append after head needs to know: from memory, or from the store.
@@ -87,7 +117,7 @@ func (j *Journal) end(ctx context.Context, id freshet.TopicID, head freshet.Posi
 	last, m, err := j.last(ctx, j.feed(id))
 	switch {
 	case err == nil && m.position(last) == head:
-		return tail{head: last, stored: last, count: m.count, bytes: m.bytes}, nil
+		return tail{head: head.Sequence, stored: last, count: m.count, bytes: m.bytes}, nil
 	case err == nil:
 		return tail{}, fmt.Errorf("it is at %s: %w", m.position(last), ErrFenced)
 	case !errors.Is(err, errNone):
@@ -103,8 +133,8 @@ func (j *Journal) end(ctx context.Context, id freshet.TopicID, head freshet.Posi
 		return tail{}, fmt.Errorf("it is empty: %w", ErrFenced)
 	case err != nil:
 		return tail{}, err
-	case m.position(m.prev) != head:
-		return tail{}, fmt.Errorf("it is at %s: %w", m.position(m.prev), ErrFenced)
+	case m.result() != head:
+		return tail{}, fmt.Errorf("it is at %s: %w", m.result(), ErrFenced)
 	}
 	return tail{head: head.Sequence}, nil
 }
@@ -231,15 +261,31 @@ func (j *Journal) body(ctx context.Context, at place, msg message, m meta) ([]by
 	return body, nil
 }
 
-// entry makes an entry of the message; errParts when parts of it are gone.
-func (j *Journal) entry(ctx context.Context, at place, msg message) (Entry, error) {
+// entries are those that the message holds; errParts when parts of it are gone.
+func (j *Journal) entries(ctx context.Context, at place, msg message) ([]Entry, error) {
 	m, err := msg.meta()
 	if err != nil {
-		return Entry{}, err
+		return nil, err
 	}
 	body, err := j.body(ctx, at, msg, m)
 	if err != nil {
-		return Entry{}, err
+		return nil, err
 	}
-	return Entry{freshet.Event{Position: m.position(msg.seq), Type: m.kind, Time: m.at, Data: body}, m.prev}, nil
+	if m.n == 1 {
+		return []Entry{{freshet.Event{Position: m.position(msg.seq), Type: m.kind, Time: m.at, Data: body}, m.prev}}, nil
+	}
+	events, err := parseBatch(body)
+	if err == nil && len(events) != m.n {
+		err = fmt.Errorf("%d entries instead of %d", len(events), m.n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("message %d of %s: %w: %w", msg.seq, msg.subject, err, ErrBroken)
+	}
+	all := make([]Entry, m.n)
+	prev := m.prev
+	for i, ev := range events {
+		ev.Sequence = sequence(msg.seq, i+1)
+		all[i], prev = Entry{ev, prev}, ev.Sequence
+	}
+	return all, nil
 }

@@ -19,24 +19,40 @@ type Entry struct {
 	Prev uint64
 }
 
-// headerEntry holds all that the journal knows of an entry beside its body.
+// A message holds one entry or, when several were appended at once, up to maxBatch: one write to the disk
+// then makes all of them durable. So an entry's sequence has two parts: the message's number in its
+// stream, and below that the entry's place in the message.
+const (
+	placeBits = 10
+	maxBatch  = 1 << placeBits
+)
+
+// sequence of the last of n entries of a message.
+func sequence(message uint64, n int) uint64 { return message<<placeBits + uint64(n) - 1 } //nolint:gosec // 1 to maxBatch
+
+// messageOf is the number of the message that the entry with a sequence is in.
+func messageOf(sequence uint64) uint64 { return sequence >> placeBits }
+
+// headerEntry holds all that the journal knows of a message's entries beside their bodies.
 const headerEntry = "Freshet-Entry"
 
-// meta is what headerEntry says: one line of fields, so that it is read with one look-up.
+// meta is what headerEntry says: one line of fields, so that it is read with one look-up. Of a message of
+// several entries it says what the last one is.
 type meta struct {
 	kind  freshet.EventType
 	rev   freshet.Revision
 	tag   freshet.Tag
-	prev  uint64 // of an entry: the sequence before; of a keyframe: the sequence it results from
+	prev  uint64 // of an entry: the sequence before the message's first; of a keyframe: the sequence it results from
 	at    time.Time
-	count uint64 // entries of this log so far, this one included; starts anew when the log was empty
+	count uint64 // entries of this log so far, these included; starts anew when the log was empty
 	bytes uint64 // sizes of those
 	size  uint64 // of the body
 	parts int    // messages that hold the body; 0: it is in this one
+	n     int    // entries in the message, 1 to maxBatch
 	nonce string // tells this append from any other
 }
 
-const metaFields = 11
+const metaFields = 12
 
 func (m meta) String() string {
 	at := "-"
@@ -47,8 +63,8 @@ func (m meta) String() string {
 	if m.tag != "" {
 		tag = string(m.tag)
 	}
-	return fmt.Sprintf("%s %s %d %s %d %s %d %d %d %d %s",
-		version, m.kind, m.rev, tag, m.prev, at, m.count, m.bytes, m.size, m.parts, m.nonce)
+	return fmt.Sprintf("%s %s %d %s %d %s %d %d %d %d %d %s",
+		version, m.kind, m.rev, tag, m.prev, at, m.count, m.bytes, m.size, m.parts, m.n, m.nonce)
 }
 
 // parseMeta reads what String wrote. It accepts nothing else, so that damage does not pass for data.
@@ -64,7 +80,7 @@ func parseMeta(s string) (meta, error) {
 	}
 	m := meta{
 		kind: freshet.EventType(f[1]), rev: freshet.Revision(number(0, f[2])), tag: freshet.Tag(f[3]),
-		prev: number(1, f[4]), count: number(2, f[6]), bytes: number(3, f[7]), size: number(4, f[8]), nonce: f[10],
+		prev: number(1, f[4]), count: number(2, f[6]), bytes: number(3, f[7]), size: number(4, f[8]), nonce: f[11],
 	}
 	if m.tag == "-" {
 		m.tag = ""
@@ -75,18 +91,25 @@ func parseMeta(s string) (meta, error) {
 	}
 	parts, err := strconv.ParseUint(f[9], 10, 16)
 	m.parts = int(parts) //nolint:gosec // at most 16 bits
-	if err := errors.Join(append(errs[:], err)...); err != nil {
+	n, err2 := strconv.ParseUint(f[10], 10, placeBits+1)
+	m.n = int(n) //nolint:gosec // as few
+	if err := errors.Join(append(errs[:], err, err2)...); err != nil {
 		return meta{}, fmt.Errorf("entry header %.200q: %w", s, err)
 	}
-	if m.nonce == "" || m.kind == "" || m.String() != s {
+	if m.nonce == "" || m.kind == "" || m.n < 1 || m.n > maxBatch || m.String() != s {
 		return meta{}, fmt.Errorf("entry header %.200q is not as it was written", s)
 	}
 	return m, nil
 }
 
-// position of the entry at seq.
-func (m meta) position(seq uint64) freshet.Position {
-	return freshet.Position{Revision: m.rev, Sequence: seq, Tag: m.tag}
+// position of the last entry of a message.
+func (m meta) position(message uint64) freshet.Position {
+	return freshet.Position{Revision: m.rev, Sequence: sequence(message, m.n), Tag: m.tag}
+}
+
+// result is the position that a keyframe results from.
+func (m meta) result() freshet.Position {
+	return freshet.Position{Revision: m.rev, Sequence: m.prev, Tag: m.tag}
 }
 
 // A message is one message of a stream.

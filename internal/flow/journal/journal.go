@@ -64,7 +64,7 @@ const (
 
 	minShard = 16 << 20 // bytes; less would not hold a history worth the name
 
-	version = "1" // of the layout
+	version = "2" // of the layout
 )
 
 // Config says where in JetStream the journal lives and how durable it is.
@@ -107,7 +107,7 @@ type Journal struct {
 // A tail is what the journal remembers of the end of a log, to append without reading it first.
 type tail struct {
 	head   uint64 // sequence of the last entry, or of the keyframe when the log is empty
-	stored uint64 // sequence that the store has for the subject: 0 when the log is empty
+	stored uint64 // number of the message that the store has last: 0 when the log is empty
 	count  uint64
 	bytes  uint64
 	oldest origin // first entry kept, when that is known

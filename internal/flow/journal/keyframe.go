@@ -37,7 +37,7 @@ func (j *Journal) Keyframe(ctx context.Context, id freshet.TopicID, upTo uint64)
 		if err != nil {
 			return freshet.Event{}, fmt.Errorf("keyframe of %s: %w", id, err)
 		}
-		return freshet.Event{Position: m.position(m.prev), Type: m.kind, Time: m.at, Data: body}, nil
+		return freshet.Event{Position: m.result(), Type: m.kind, Time: m.at, Data: body}, nil
 	}
 }
 
@@ -125,14 +125,14 @@ func (j *Journal) putKeyframe(ctx context.Context, id freshet.TopicID, ev freshe
 	switch {
 	case err != nil && !errors.Is(err, errNone):
 		return err
-	case err == nil && had.position(had.prev) == ev.Position:
+	case err == nil && had.result() == ev.Position:
 		return nil
 	case err == nil && (had.prev >= ev.Sequence || had.rev > ev.Revision):
-		return fmt.Errorf("there is one at %s: %w", had.position(had.prev), ErrFenced)
+		return fmt.Errorf("there is one at %s: %w", had.result(), ErrFenced)
 	}
 	m := meta{
 		kind: ev.Type, rev: ev.Revision, tag: ev.Tag, prev: ev.Sequence, at: ev.Time,
-		size: uint64(len(ev.Data)), nonce: nuid.Next(),
+		size: uint64(len(ev.Data)), n: 1, nonce: nuid.Next(),
 	}
 	_, err = j.store(ctx, at, m, ev.Data, old, func(ctx context.Context) (uint64, error) {
 		seq, got, err := j.last(ctx, at)

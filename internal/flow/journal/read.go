@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"freshet"
@@ -26,7 +27,7 @@ func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, 
 	}
 	var last Entry
 	if err == nil {
-		last, err = j.entry(ctx, at, msg)
+		last, err = j.lastOf(ctx, at, msg)
 	}
 	switch {
 	case errors.Is(err, errParts):
@@ -39,45 +40,69 @@ func (j *Journal) Head(ctx context.Context, id freshet.TopicID) (freshet.Event, 
 	return last.Event, nil
 }
 
+// lastOf is the last entry of a message.
+func (j *Journal) lastOf(ctx context.Context, at place, msg message) (Entry, error) {
+	all, err := j.entries(ctx, at, msg)
+	if err != nil {
+		return Entry{}, err
+	}
+	return all[len(all)-1], nil
+}
+
 // Oldest is the first entry that is kept; the zero Entry when the log is empty.
 func (j *Journal) Oldest(ctx context.Context, id freshet.TopicID) (Entry, error) {
 	at := j.feed(id)
-	for sequence := uint64(1); ; {
-		msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: sequence})
+	for from := uint64(1); ; {
+		msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: from})
 		if errors.Is(err, errNone) {
 			return Entry{}, nil
 		}
-		var e Entry
+		var all []Entry
 		if err == nil {
-			e, err = j.entry(ctx, at, msg)
+			all, err = j.entries(ctx, at, msg)
 		}
 		if err == nil {
-			return e, nil
+			return all[0], nil
 		}
 		if !errors.Is(err, errParts) {
 			return Entry{}, fmt.Errorf("oldest entry of %s: %w", id, err)
 		}
-		sequence = msg.seq + 1 // retention has taken the beginning of this one
+		from = msg.seq + 1 // retention has taken the beginning of this one
 	}
 }
 
 // Lookup is the entry with exactly this sequence. freshet.ErrGone: it is not, or no longer, in the
 // log of this topic.
 func (j *Journal) Lookup(ctx context.Context, id freshet.TopicID, sequence uint64) (Entry, error) {
-	at := j.feed(id)
-	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
-	if err == nil && msg.seq == sequence {
-		var e Entry
-		if e, err = j.entry(ctx, at, msg); err == nil {
-			return e, nil
-		}
-	} else if err == nil {
-		err = errNone
-	}
+	e, err := j.lookup(ctx, j.feed(id), sequence)
 	if errors.Is(err, errNone) || errors.Is(err, errParts) {
 		err = freshet.ErrGone
 	}
-	return Entry{}, fmt.Errorf("entry %d of %s: %w", sequence, id, err)
+	if err != nil {
+		return Entry{}, fmt.Errorf("entry %d of %s: %w", sequence, id, err)
+	}
+	return e, nil
+}
+
+// lookup is the entry with exactly this sequence, or errNone.
+func (j *Journal) lookup(ctx context.Context, at place, sequence uint64) (Entry, error) {
+	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(messageOf(sequence), 1)})
+	if err == nil && msg.seq != messageOf(sequence) {
+		err = errNone
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	all, err := j.entries(ctx, at, msg)
+	if err != nil {
+		return Entry{}, err
+	}
+	for _, e := range all {
+		if e.Sequence == sequence {
+			return e, nil
+		}
+	}
+	return Entry{}, errNone
 }
 
 // LookupTime is the last entry whose Time is not after t. It takes the times of a log to rise with
@@ -98,29 +123,36 @@ func (j *Journal) lookupTime(ctx context.Context, at place, t time.Time) (Entry,
 	if err != nil {
 		return Entry{}, err
 	}
-	sequence := last
-	if m.at.After(t) {
-		after, err := search(1, last, func(seq uint64) (uint64, bool, error) {
-			o, err := j.origin(ctx, at, seq)
-			return o.seq, o.at.After(t), err
-		})
-		if err != nil {
-			return Entry{}, err
-		}
-		o, err := j.origin(ctx, at, after)
-		if err != nil {
-			return Entry{}, err
-		}
-		sequence = o.prev // not kept, or none, when the first entry is after t already
+	if !m.at.After(t) {
+		return j.lookup(ctx, at, sequence(last, m.n))
 	}
-	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(sequence, 1)})
-	if err == nil && msg.seq != sequence {
-		err = errNone
+	// The first message whose last entry is after t: the entry sought is in it, or the one before it.
+	after, err := search(1, last, func(seq uint64) (uint64, bool, error) {
+		o, err := j.origin(ctx, at, seq)
+		return o.seq, o.at.After(t), err
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: after})
+	if err != nil {
+		return Entry{}, err
+	}
+	m, err = msg.meta()
+	if err == nil && m.n > 1 {
+		var all []Entry
+		if all, err = j.entries(ctx, at, msg); err == nil {
+			for _, e := range slices.Backward(all) {
+				if !e.Time.After(t) {
+					return e, nil
+				}
+			}
+		}
 	}
 	if err != nil {
 		return Entry{}, err
 	}
-	return j.entry(ctx, at, msg)
+	return j.lookup(ctx, at, m.prev) // not kept, or none, when the first entry is after t already
 }
 
 // Read yields what came after a sequence, 0 for all, up to the end that it finds. The sequence must
@@ -151,7 +183,7 @@ func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool
 	for {
 		done, err := r.pages(ctx, yield)
 		if err == nil && !done && !r.sure {
-			err = r.check(ctx)
+			done, err = r.check(ctx, yield)
 		}
 		if err != nil {
 			yield(freshet.Event{}, fmt.Errorf("read %s after %d: %w", r.id, r.last, err))
@@ -168,20 +200,24 @@ func (r *reader) read(ctx context.Context, yield func(freshet.Event, error) bool
 func (r *reader) pages(ctx context.Context, yield func(freshet.Event, error) bool) (done bool, err error) {
 	for more := true; more; {
 		var page []message
-		page, more, err = r.j.page(ctx, r.at.stream, query{Next: r.at.entry(), Seq: r.last + 1})
+		page, more, err = r.j.page(ctx, r.at.stream, query{Next: r.at.entry(), Seq: messageOf(r.last) + 1})
 		if err != nil {
 			return false, err
 		}
 		for _, msg := range page {
-			e, err := r.j.entry(ctx, r.at, msg)
-			if err == nil && e.Prev != r.last || errors.Is(err, errParts) {
+			all, err := r.j.entries(ctx, r.at, msg)
+			if err == nil && r.amid(all[0].Prev) {
+				if done, err := r.restOfMessage(ctx, yield); done || err != nil {
+					return done, err
+				}
+			}
+			if err == nil && all[0].Prev != r.last || errors.Is(err, errParts) {
 				err = r.why(ctx, msg.seq)
 			}
 			if err != nil {
 				return false, err
 			}
-			r.last, r.sure = e.Sequence, true
-			if !yield(e.Event, nil) {
+			if !r.yield(all, yield) {
 				return true, nil
 			}
 		}
@@ -189,7 +225,45 @@ func (r *reader) pages(ctx context.Context, yield func(freshet.Event, error) boo
 	return false, nil
 }
 
-// why says what it means that the entry at seq does not follow the one read last.
+// yield passes on the entries that come after last, which is among them or before them.
+func (r *reader) yield(all []Entry, yield func(freshet.Event, error) bool) bool {
+	for _, e := range all {
+		if e.Sequence <= r.last {
+			continue
+		}
+		r.last, r.sure = e.Sequence, true
+		if !yield(e.Event, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// amid says whether a message that ends at a sequence is the one that last is in, and has more after it.
+func (r *reader) amid(end uint64) bool {
+	return r.last > 0 && end > r.last && messageOf(end) == messageOf(r.last)
+}
+
+// restOfMessage yields what comes after last in the same message.
+func (r *reader) restOfMessage(ctx context.Context, yield func(freshet.Event, error) bool) (done bool, err error) {
+	msg, err := r.j.strong(ctx, r.at.stream, query{Next: r.at.entry(), Seq: messageOf(r.last)})
+	if err == nil && msg.seq != messageOf(r.last) {
+		err = errNone
+	}
+	var all []Entry
+	if err == nil {
+		all, err = r.j.entries(ctx, r.at, msg)
+	}
+	if errors.Is(err, errNone) || errors.Is(err, errParts) {
+		return false, freshet.ErrGone // retention has come by
+	}
+	if err != nil {
+		return false, err
+	}
+	return !r.yield(all, yield), nil
+}
+
+// why says what it means that the message at seq does not follow the one read last.
 func (r *reader) why(ctx context.Context, seq uint64) error {
 	first, err := r.j.Oldest(ctx, r.id)
 	switch {
@@ -197,29 +271,32 @@ func (r *reader) why(ctx context.Context, seq uint64) error {
 		return err
 	case !r.sure: // last is no entry of this history
 		return freshet.ErrGone
-	case first.Sequence == 0 || first.Sequence >= seq: // retention has come by
+	case first.Sequence == 0 || messageOf(first.Sequence) >= seq: // retention has come by
 		return freshet.ErrGone
 	}
-	return fmt.Errorf("entry %d does not follow: %w", seq, ErrBroken)
+	return fmt.Errorf("message %d does not follow: %w", seq, ErrBroken)
 }
 
-// check finds out whether last, after which there was nothing, is the end of this history.
-func (r *reader) check(ctx context.Context) error {
-	end, _, err := r.j.last(ctx, r.at)
-	if err == nil && end > r.last {
-		return nil // the next read shows how it goes on
-	}
-	if errors.Is(err, errNone) { // it ended at the keyframe, or never began
-		var m meta
+// check finds out whether last, after which there was no message, is the end of this history, and yields
+// what comes after it in its own message.
+func (r *reader) check(ctx context.Context, yield func(freshet.Event, error) bool) (done bool, err error) {
+	message, m, err := r.j.last(ctx, r.at)
+	end := m.position(message).Sequence
+	switch {
+	case err == nil && r.amid(end):
+		return r.restOfMessage(ctx, yield)
+	case err == nil && message > messageOf(r.last):
+		return false, nil // the next read shows how it goes on
+	case errors.Is(err, errNone): // it ended at the keyframe, or never began
 		_, m, err = r.j.last(ctx, r.j.snap(r.id))
 		end = m.prev
 	}
 	if err != nil && !errors.Is(err, errNone) {
-		return err
+		return false, err
 	}
 	if end != r.last {
-		return freshet.ErrGone
+		return false, freshet.ErrGone
 	}
 	r.sure = true
-	return nil
+	return false, nil
 }

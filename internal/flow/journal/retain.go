@@ -35,11 +35,11 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 		if err != nil {
 			return err
 		}
-		t = tail{head: last, stored: last, count: m.count, bytes: m.bytes}
+		t = tail{head: sequence(last, m.n), stored: last, count: m.count, bytes: m.bytes}
 	}
 	within := func(o origin) bool {
 		return (maxAge <= 0 || time.Since(o.at) <= maxAge) &&
-			(maxEvents <= 0 || t.count-o.count < uint64(maxEvents)) &&
+			(maxEvents <= 0 || t.count-o.past <= uint64(maxEvents)) &&
 			(maxBytes <= 0 || t.bytes-o.before <= uint64(maxBytes))
 	}
 	if t.oldest.seq == 0 {
@@ -57,9 +57,10 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 	if err != nil {
 		return err // without a keyframe nothing may go
 	}
-	first, err := search(t.oldest.seq, min(t.stored, key.prev+1), func(seq uint64) (uint64, bool, error) {
+	framed := messageOf(key.prev)
+	first, err := search(t.oldest.seq, min(t.stored, framed+1), func(seq uint64) (uint64, bool, error) {
 		o, err := j.origin(ctx, at, seq)
-		return o.seq, o.seq > key.prev || o.seq >= t.stored || within(o), err
+		return o.seq, o.seq > framed || o.seq >= t.stored || within(o), err
 	})
 	if err != nil {
 		return err
@@ -67,59 +68,67 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 	return j.cut(ctx, id, first)
 }
 
-// cut removes the entries before first, but not those since the last keyframe before it, and the
+// cut removes the messages before first, but not those since the last keyframe before it, and the
 // keyframes before that.
 func (j *Journal) cut(ctx context.Context, id freshet.TopicID, first uint64) error {
 	at, snap := j.feed(id), j.snap(id)
-	frame, m, err := j.frame(ctx, snap, first-1)
-	if err != nil {
-		return err
+	frame, m, err := j.frame(ctx, snap, sequence(first, 1)-1)
+	var keep origin
+	for err == nil {
+		if keep, err = j.origin(ctx, at, messageOf(m.prev)+1); err != nil || keep.prev == m.prev {
+			break
+		}
+		// The keyframe is of an entry amid a message, which cannot be cut in two.
+		var amid origin
+		if amid, err = j.origin(ctx, at, messageOf(m.prev)); err == nil {
+			frame, m, err = j.frame(ctx, snap, amid.prev)
+		}
 	}
-	keep, err := j.origin(ctx, at, m.prev+1)
 	if err != nil {
 		return err
 	}
 	if err := j.dropFrames(ctx, snap, frame.seq); err != nil {
 		return err
 	}
-	// The parts of the entry to keep lie between the one before it and itself.
-	if err := j.purge(ctx, at.stream, at.all(), keep.prev+1); err != nil {
+	// The parts of the entry to keep lie between the message before it and its own.
+	if err := j.purge(ctx, at.stream, at.all(), messageOf(keep.prev)+1); err != nil {
 		return err
 	}
 	j.setOldest(id, keep)
 	return nil
 }
 
-// An origin is what Trim has to know of an entry that may be the first to be kept.
+// An origin is what Trim has to know of a message that may be the first to be kept.
 type origin struct {
-	seq, prev uint64
-	at        time.Time
-	count     uint64 // as in meta
-	before    uint64 // sizes of all entries before this one
+	seq    uint64    // of the message
+	prev   uint64    // sequence of the entry before its first
+	at     time.Time // of its last entry
+	past   uint64    // entries before this message, as meta counts them
+	before uint64    // sizes of all those
 }
 
-// origin is the first entry at a sequence or later, or errNone.
+// origin is the first message at a number or later, or errNone.
 func (j *Journal) origin(ctx context.Context, at place, seq uint64) (origin, error) {
 	msg, err := j.direct(ctx, at.stream, query{Next: at.entry(), Seq: max(seq, 1)})
 	if err != nil {
 		return origin{}, err
 	}
 	m, err := msg.meta()
-	return origin{msg.seq, m.prev, m.at, m.count, m.bytes - m.size}, err
+	return origin{msg.seq, m.prev, m.at, m.count - uint64(m.n), m.bytes - m.size}, err //nolint:gosec // 1 at least
 }
 
-// setOldest remembers the first entry kept of a log whose end is remembered.
+// setOldest remembers the first message kept of a log whose end is remembered.
 func (j *Journal) setOldest(id freshet.TopicID, o origin) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if t, ok := j.tails[id]; ok && t.head >= o.seq {
+	if t, ok := j.tails[id]; ok && t.stored >= o.seq {
 		t.oldest = o
 		j.tails[id] = t
 	}
 }
 
-// search finds the first entry of a log, between two sequences, for which found is true; it must be
-// true for all after that. found looks at the first entry at a sequence or later and says where that
+// search finds the first message of a log, between two numbers, for which found is true; it must be
+// true for all after that. found looks at the first message at a number or later and says where that
 // is, or errNone. Where it is true for none the result is one past the end.
 func search(from, to uint64, found func(seq uint64) (at uint64, ok bool, err error)) (uint64, error) {
 	for from <= to {

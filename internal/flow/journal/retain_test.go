@@ -266,7 +266,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	t.Run("an entry is missing", func(t *testing.T) {
 		id := journal.ID("hole")
 		events := fill(t, j, id, freshet.Position{}, 5)
-		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[2].Sequence); err != nil {
+		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[2].Sequence>>10); err != nil {
 			t.Fatal(err)
 		}
 		got, err := collect(j.Read(t.Context(), id, 0))
@@ -283,7 +283,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		if err := j.PutKeyframe(t.Context(), id, events[4]); err != nil {
 			t.Fatal(err)
 		}
-		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[4].Sequence); err != nil {
+		if err := streamOf(t, e, id).DeleteMsg(t.Context(), events[4].Sequence>>10); err != nil {
 			t.Fatal(err)
 		}
 		if h, err := j.Head(t.Context(), id); !errors.Is(err, journal.ErrBroken) {

@@ -76,7 +76,7 @@ func (r *reader) follow(ctx context.Context, sub *nats.Subscription, live <-chan
 		case <-ctx.Done():
 			return false
 		case <-check.C:
-			_, err := r.j.direct(ctx, r.at.stream, query{Next: r.at.entry(), Seq: r.last + 1})
+			_, err := r.j.direct(ctx, r.at.stream, query{Next: r.at.entry(), Seq: messageOf(r.last) + 1})
 			if !errors.Is(err, errNone) {
 				return true
 			}
@@ -88,17 +88,16 @@ func (r *reader) follow(ctx context.Context, sub *nats.Subscription, live <-chan
 			}
 			m, err := got.meta()
 			if err != nil || m.parts > 0 || m.prev != r.last {
-				if err == nil && got.seq <= r.last {
+				if err == nil && m.position(got.seq).Sequence <= r.last {
 					continue // read before
 				}
 				return true
 			}
-			e, err := r.j.entry(ctx, r.at, got)
+			all, err := r.j.entries(ctx, r.at, got)
 			if err != nil {
 				return true
 			}
-			r.last, r.sure = e.Sequence, true
-			if !yield(e.Event, nil) {
+			if !r.yield(all, yield) {
 				return false
 			}
 		}
