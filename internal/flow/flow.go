@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -72,6 +73,8 @@ type Flow struct {
 	mu     sync.Mutex
 	topics map[freshet.TopicName]*topic
 	closed bool
+	puts   int         // topics made or changed since memory was last given back
+	tidy   *time.Timer // gives memory back
 }
 
 // New returns a Flow without topics.
@@ -109,6 +112,9 @@ func (f *Flow) Close() {
 	f.closed = true
 	topics := f.topics
 	f.topics = nil
+	if f.tidy != nil {
+		f.tidy.Stop()
+	}
 	f.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, t := range topics {
@@ -139,7 +145,23 @@ func (f *Flow) Put(c freshet.Topic) error {
 		f.topics[c.Name] = t
 	}
 	t.configure(c, src)
+	f.afterBulkLocked()
 	return nil
+}
+
+// afterBulkLocked gives back the memory that making thousands of topics left behind, once that is over. The
+// runtime would keep as much as the topics need for good, since nothing else makes garbage where all is idle.
+func (f *Flow) afterBulkLocked() {
+	const bulk, quiet = 1000, 2 * time.Second
+	if f.puts++; f.puts < bulk {
+		return
+	}
+	f.tidy = after(f.tidy, quiet, func() {
+		f.mu.Lock()
+		f.puts = 0
+		f.mu.Unlock()
+		debug.FreeOSMemory()
+	})
 }
 
 // Remove ends a topic's source and feed and drops its history. Its followers are told ErrNotFound.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"freshet"
@@ -123,9 +124,12 @@ func (r *runner) keyframeLocked(ctx context.Context) {
 }
 
 func (r *runner) trimLocked(ctx context.Context) {
-	h := r.topic.History
-	if err := r.store.Trim(ctx, r.id, time.Duration(h.MaxAge), h.MaxEvents, int64(h.MaxBytes)); err != nil {
-		r.log.WarnContext(ctx, "history not trimmed; the next time will do", "err", err)
+	trim(ctx, r.store, r.id, r.topic.History, r.log)
+}
+
+func trim(ctx context.Context, store Journal, id freshet.TopicID, h freshet.History, log *slog.Logger) {
+	if err := store.Trim(ctx, id, time.Duration(h.MaxAge), h.MaxEvents, int64(h.MaxBytes)); err != nil {
+		log.WarnContext(ctx, "history not trimmed; the next time will do", "err", err)
 	}
 }
 
@@ -145,11 +149,11 @@ func (r *runner) trim(ctx context.Context) {
 	r.trimLocked(ctx)
 }
 
-// peekLocked says of a topic whose state is not in memory what its last event shows.
-func (r *runner) peekLocked(ctx context.Context, s *freshet.Status) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+// peek says of a topic whose state is not in memory what its last event shows.
+func (t *topic) peek(s *freshet.Status) {
+	ctx, cancel := context.WithTimeout(t.flow.base, time.Second)
 	defer cancel()
-	last, err := r.store.Head(ctx, r.id)
+	last, err := t.flow.Journal.Head(ctx, t.id)
 	if err != nil || last.Sequence == 0 {
 		return // a status says what is known
 	}

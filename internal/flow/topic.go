@@ -40,7 +40,7 @@ type topic struct {
 	conf      *freshet.Topic // replaced, never changed
 	source    source.Source
 	period    time.Duration // how often the source asks upstream; 0: it never does
-	runner    *runner       // knows the topic's state, whether the source runs or not
+	runner    *runner       // knows the topic's state, whether the source runs or not; nil: nobody asked yet
 	followers int
 	feed      *fanout.Feed
 	endFeed   context.CancelCauseFunc
@@ -67,7 +67,7 @@ func newTopic(f *Flow, name freshet.TopicName, kind freshet.Kind) *topic {
 func (t *topic) configure(c freshet.Topic, src source.Source) {
 	t.mu.Lock()
 	t.conf, t.source, t.period = &c, src, periodOf(c.Source)
-	t.runner = t.newRunner(c)
+	t.runner = nil
 	t.mu.Unlock()
 	t.stopSource() // the one before; nothing starts until it has ended
 	t.startIfWanted()
@@ -88,10 +88,16 @@ func (t *topic) startIfWanted() {
 	}
 }
 
+// runnerLocked is the topic's runner. Of many topics most are idle, and spare the memory for it.
+func (t *topic) runnerLocked() *runner {
+	if t.runner == nil {
+		t.runner = t.newRunner(*t.conf)
+	}
+	return t.runner
+}
+
 func (t *topic) newRunner(c freshet.Topic) *runner {
-	c.History.MaxAge = orDefault(c.History.MaxAge, freshet.DefaultMaxAge)
-	c.History.MaxEvents = orDefault(c.History.MaxEvents, freshet.DefaultMaxEvents)
-	c.History.MaxBytes = orDefault(c.History.MaxBytes, freshet.DefaultMaxBytes)
+	c.History = bounds(c.History)
 	c.Limits.Payload = orDefault(c.Limits.Payload, freshet.DefaultPayload)
 	differ, err := jsonpatch.NewDiffer(jsonpatch.Options{
 		ArrayKeys: c.Diff.ArrayKeys, Ignore: c.Diff.Ignore, Sets: c.Diff.Sets, Tolerance: c.Diff.Tolerance, NumericEqual: c.Diff.NumericEqual,
@@ -108,6 +114,14 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 		r.told = func(Change) {}
 	}
 	return r
+}
+
+// bounds are those of a history with the defaults filled in.
+func bounds(h freshet.History) freshet.History {
+	h.MaxAge = orDefault(h.MaxAge, freshet.DefaultMaxAge)
+	h.MaxEvents = orDefault(h.MaxEvents, freshet.DefaultMaxEvents)
+	h.MaxBytes = orDefault(h.MaxBytes, freshet.DefaultMaxBytes)
+	return h
 }
 
 func orDefault[T comparable](v, def T) T {
@@ -138,7 +152,7 @@ func (t *topic) startLocked(pause time.Duration) {
 	hurried := make(chan struct{})
 	r := &run{stop, sync.OnceFunc(func() { close(hurried) }), make(chan struct{})}
 	t.running = r
-	src, sink := t.source, t.runner
+	src, sink := t.source, t.runnerLocked()
 	sink.mu.Lock()
 	sink.reported = false
 	sink.mu.Unlock()
@@ -254,14 +268,22 @@ func (t *topic) remove() {
 
 func (t *topic) trim(ctx context.Context) {
 	t.mu.Lock()
-	r := t.runner
+	r, h := t.runner, bounds(t.conf.History)
 	t.mu.Unlock()
-	r.trim(ctx)
+	if r != nil {
+		r.trim(ctx)
+	} else {
+		trim(ctx, t.flow.Journal, t.id, h, t.log)
+	}
 }
 
 func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error) {
 	t.mu.Lock()
-	conf, active, r := t.conf, t.running != nil, t.runner
+	conf, active := t.conf, t.running != nil
+	var r *runner
+	if active {
+		r = t.runnerLocked()
+	}
 	t.mu.Unlock()
 	switch {
 	case !isPushed(conf.Source.Type):
@@ -281,12 +303,15 @@ func (t *topic) status(peek bool) *freshet.Status {
 	}
 	r := t.runner
 	t.mu.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.LastSuccess = r.success
-	if !r.loaded {
+	loaded := false
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		s.LastSuccess, loaded = r.success, r.loaded
+	}
+	if !loaded {
 		if peek {
-			r.peekLocked(t.flow.base, s)
+			t.peek(s)
 		}
 		return s
 	}
@@ -367,7 +392,7 @@ func (f *Follower) Fresh(ctx context.Context) *freshet.Fault {
 func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uint64) {
 	t := f.topic
 	t.mu.Lock()
-	r, period := t.runner, t.period
+	r, period := t.runnerLocked(), t.period
 	t.mu.Unlock()
 	for {
 		r.mu.Lock()

@@ -10,7 +10,7 @@ import (
 const (
 	ringEntries = 2048
 	ringBytes   = 1 << 20 // or four times the document or the message, where that is more
-	entryBytes  = 256     // of an entry beside its data
+	entryBytes  = 256     // of an entry beside its data and the form in which it is sent, which is as large
 	docEvery    = 64      // entries between two that hold their document
 )
 
@@ -25,18 +25,18 @@ type ring struct {
 }
 
 func (r *ring) start(anchor *Entry) {
-	*r = ring{entries: []*Entry{anchor}, bytes: len(anchor.Data) + entryBytes}
+	*r = ring{entries: []*Entry{anchor}, bytes: anchor.weight()}
 }
 
 // add appends an event, after which the document is current's.
 func (r *ring) add(e, current *Entry) {
 	r.entries = append(r.entries, e)
-	r.bytes += len(e.Data) + entryBytes
+	r.bytes += e.weight()
 	r.docBytes += len(e.Data)
 	r.docCount++
-	limit := max(ringBytes, 4*len(e.Data)) // a live reader is never out of it for one large event
+	limit := max(ringBytes, 8*len(e.Data)) // a live reader is never out of it for one large event
 	if current != nil && current.Type == freshet.TypeSnapshot {
-		limit = max(limit, 4*len(current.Data))
+		limit = max(limit, 8*len(current.Data))
 		if e.Type == freshet.TypeSnapshot || r.docBytes >= len(current.Data) || r.docCount >= docEvery {
 			r.hold(e, current.Data)
 		}
@@ -45,6 +45,8 @@ func (r *ring) add(e, current *Entry) {
 		r.evict(current)
 	}
 }
+
+func (e *Entry) weight() int { return 2*len(e.Data) + entryBytes }
 
 func (r *ring) hold(e *Entry, doc []byte) {
 	e.doc = doc
@@ -66,7 +68,7 @@ func (r *ring) evict(current *Entry) {
 		cut = next + 1
 	}
 	for _, e := range r.entries[:cut] {
-		r.bytes -= len(e.Data) + entryBytes
+		r.bytes -= e.weight()
 		if e.doc != nil && e.Type != freshet.TypeSnapshot {
 			r.bytes -= len(e.doc)
 		}

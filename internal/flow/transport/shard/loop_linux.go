@@ -308,7 +308,7 @@ func (l *loop) lacking(c *conn) {
 	}
 	c.cursor, c.pending = g.after, g.bytes
 	if len(g.bytes) > 0 && (!c.greeted || g.batch.Reset != "") {
-		c.pending = append(c.proto.Greet(g.batch.Reset), g.bytes...)
+		c.pending, c.then = c.proto.Greet(g.batch.Reset), g.bytes
 		c.greeted = true
 	}
 }
@@ -332,7 +332,7 @@ func join(b fanout.Batch, p *Protocol) []byte {
 // write writes what is pending. False: the socket took less, or the connection is gone.
 func (l *loop) write(c *conn) (sent int, ok bool) {
 	for len(c.pending) > 0 {
-		n, err := send(int(c.fd), c.pending)
+		n, err := send(int(c.fd), c.pending, len(c.then) > 0)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -344,17 +344,23 @@ func (l *loop) write(c *conn) (sent int, ok bool) {
 			return sent, false
 		}
 		sent += n
-		c.pending = c.pending[n:]
 		c.wrote = l.now
+		if c.pending = c.pending[n:]; len(c.pending) == 0 {
+			c.pending, c.then = c.then, nil
+		}
 	}
 	c.pending = nil
 	return sent, true
 }
 
 // send is write(2) for sockets: it spares the kernel what files need. As a socket that does not block gives
-// the processor back at once, Go's scheduler need not hear of it.
-func send(fd int, b []byte) (int, error) {
-	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+// the processor back at once, Go's scheduler need not hear of it. more says that more follows at once, for which
+// the kernel then keeps the packet back.
+func send(fd int, b []byte, more bool) (int, error) {
+	flags := uintptr(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
+	if more {
+		flags |= unix.MSG_MORE
+	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0) //nolint:gosec // as package unix does it
 	if errno != 0 {
 		return 0, errno
@@ -430,7 +436,7 @@ func (l *loop) drop(c *conn, cause error) {
 		}
 		c.group = nil
 	}
-	c.pending = nil
+	c.pending, c.then = nil, nil
 	c.full = true // whoever still holds it leaves it alone
 	l.open.Add(-1)
 	c.reader.Left(cause)

@@ -46,6 +46,7 @@ type Reader interface {
 type reading struct {
 	cursor  fanout.Cursor
 	pending []byte // the rest of what was being written; shared, so never written to
+	then    []byte // what is to be written after that; shared as well
 	greeted bool   // the reader has got its first event
 	proto   *Protocol
 	reader  Reader
