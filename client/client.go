@@ -8,6 +8,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +28,10 @@ type Config struct {
 	// where one leads to another origin. A client of your own must have no Timeout: it would end
 	// every stream.
 	HTTPClient *http.Client
-	Header     http.Header   // sent with each request, such as Authorization
-	UserAgent  string        // freshet-go
-	MaxBytes   freshet.Bytes // of one document or event; by default freshet.MaxPayload and what surrounds it
+	RootCAs    *x509.CertPool // the authorities that may vouch for the server; by default the system's. Not with HTTPClient
+	Header     http.Header    // sent with each request, such as Authorization
+	UserAgent  string         // freshet-go
+	MaxBytes   freshet.Bytes  // of one document or event; by default freshet.MaxPayload and what surrounds it
 }
 
 // A Client talks to one server. It is safe for concurrent use.
@@ -60,6 +63,11 @@ func New(base string, c Config) (*Client, error) {
 	}
 	if client.http == nil {
 		client.http = &http.Client{CheckRedirect: client.checkRedirect}
+		if transport, ok := http.DefaultTransport.(*http.Transport); ok && c.RootCAs != nil {
+			transport = transport.Clone()
+			transport.TLSClientConfig = &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
+			client.http.Transport = transport
+		}
 	}
 	if client.limit <= 0 {
 		client.limit = freshet.MaxPayload + 1<<20 // the field names, ids and comments around a document

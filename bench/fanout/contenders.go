@@ -2,16 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"freshet/client"
 	"freshet/internal/load"
@@ -59,32 +67,66 @@ func freshetServer(sync string) *contender {
 		binary = filepath.Join(dir, "freshet")
 		return build(ctx, "..", binary, "./cmd/freshet")
 	}
-	c.command = func(dir string, port int, _ bool) ([]string, *load.Server, error) {
+	c.command = func(dir string, port int, r row) ([]string, *load.Server, error) {
 		config := fmt.Sprintf("listen: 127.0.0.1:%d\ndata: data\nlog: {level: error}\negress: {allow: [127.0.0.0/8]}\njournal: {sync: %s}\n", port, sync)
+		base := fmt.Sprintf("http://127.0.0.1:%d", port)
+		var roots *x509.CertPool
+		if r.tls {
+			var err error
+			if roots, err = certificate(dir); err != nil {
+				return nil, nil, err
+			}
+			config += "tls: {cert: cert.pem, key: key.pem}\n"
+			base = "https" + strings.TrimPrefix(base, "http")
+		}
 		if err := os.WriteFile(filepath.Join(dir, "freshet.yaml"), []byte(config), 0o600); err != nil {
 			return nil, nil, err
 		}
-		base := fmt.Sprintf("http://127.0.0.1:%d", port)
-		cl, err := client.New(base, client.Config{})
+		cl, err := client.New(base, client.Config{RootCAs: roots})
 		if err != nil {
 			return nil, nil, err
 		}
-		server, err := load.Freshet(base, cl, nil)
+		server, err := load.Freshet(base, cl, roots, nil)
 		return []string{binary, "serve", "-c", "freshet.yaml"}, server, err
 	}
 	return c
+}
+
+// certificate makes one for loopback, and its key, and returns what vouches for it.
+func certificate(dir string) (*x509.CertPool, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	return roots, errors.Join(os.WriteFile(filepath.Join(dir, "cert.pem"), text, 0o600),
+		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
 }
 
 // self is one of the servers that this program has in it; they speak as Freshet does.
 func self(name, kind string) *contender {
 	c := &contender{name: name, version: "bench/fanout/" + kind}
 	c.prepare = func(context.Context, string) error { return nil }
-	c.command = func(_ string, port int, _ bool) ([]string, *load.Server, error) {
+	c.command = func(_ string, port int, _ row) ([]string, *load.Server, error) {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, nil, err
 		}
-		server, err := load.Freshet("http://127.0.0.1", nil, nil)
+		server, err := load.Freshet("http://127.0.0.1", nil, nil, nil)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -126,7 +168,7 @@ func nchan() *contender {
 		}
 		return nil
 	}
-	c.command = func(dir string, port int, _ bool) ([]string, *load.Server, error) {
+	c.command = func(dir string, port int, _ row) ([]string, *load.Server, error) {
 		user := ""
 		if os.Getuid() == 0 {
 			user = "user root;" // or the worker could not reach its files
@@ -203,9 +245,9 @@ func mercure() *contender {
 		return build(ctx, "fanout/peers/mercure", binary, ".")
 	}
 	token := "Authorization: Bearer " + jwt(`{"mercure":{"publish":["*"]}}`, mercureKey)
-	c.command = func(dir string, port int, history bool) ([]string, *load.Server, error) {
+	c.command = func(dir string, port int, r row) ([]string, *load.Server, error) {
 		argv := []string{binary, "-addr", fmt.Sprintf("127.0.0.1:%d", port), "-key", mercureKey}
-		if history {
+		if r.history {
 			argv = append(argv, "-bolt", filepath.Join(dir, "updates.db"))
 		}
 		s := &load.Server{Earliest: "earliest"}
@@ -243,8 +285,8 @@ func centrifugo() *contender {
 		c.version = version(ctx, "fanout/peers/centrifugo", pkg) + ", memory engine, uni_sse"
 		return build(ctx, "fanout/peers/centrifugo", binary, pkg)
 	}
-	c.command = func(dir string, port int, history bool) ([]string, *load.Server, error) {
-		if history {
+	c.command = func(dir string, port int, r row) ([]string, *load.Server, error) {
+		if r.history {
 			return nil, nil, errors.New("what was missed comes as one event, so that the figures would not compare")
 		}
 		config := fmt.Sprintf(`{"http_server":{"address":"127.0.0.1","port":%d},"log":{"level":"error"},

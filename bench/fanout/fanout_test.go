@@ -37,7 +37,7 @@ func TestOwnServers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, server, err := self(kind, kind).command("", port, true)
+			_, server, err := self(kind, kind).command("", port, row{history: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -187,7 +187,7 @@ func (r row) once(ctx context.Context, c *contender, p load.Params, pin bool) (r
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	server, err := c.start(ctx, pin, r.history)
+	server, err := c.start(ctx, pin, r)
 	if err != nil {
 		return nil, err
 	}

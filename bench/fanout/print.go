@@ -112,7 +112,6 @@ func printTargets(targets []target, o options) {
 		fmt.Printf("%-16s %-46s %-20s %12s  %s\n", t.Row, t.Figure, t.Wanted, value, verdict)
 	}
 	fmt.Printf("\nmedians of %d; %s; %s\n", o.runs, machine(), runtime.Version())
-	fmt.Println("TLS: the server has no listener for it, so that its row cannot be measured.")
 	if !o.pin {
 		fmt.Println("NOT PINNED: there is one processor only, or no taskset: server and load disturb each other.")
 	}

@@ -25,7 +25,7 @@ type contender struct {
 	prepare func(ctx context.Context, dir string) error
 	// command makes the command that listens on a port and keeps its files in a directory, and says how
 	// the server is spoken to.
-	command func(dir string, port int, history bool) (argv []string, server *load.Server, err error)
+	command func(dir string, port int, r row) (argv []string, server *load.Server, err error)
 
 	clean func() error // undoes what prepare did outside of its directory; nil: nothing
 	skip  string       // why it is not measured; "": it is
@@ -41,25 +41,25 @@ type process struct {
 }
 
 // start runs a contender on the first processor and waits until it listens.
-func (c *contender) start(ctx context.Context, pin, history bool) (*process, error) {
+func (c *contender) start(ctx context.Context, pin bool, r row) (*process, error) {
 	dir, err := os.MkdirTemp("", "fanout-server-")
 	if err != nil {
 		return nil, err
 	}
 	p := &process{dir: dir, output: filepath.Join(dir, "output"), ended: make(chan error, 1)}
-	if err := p.run(ctx, c, pin, history); err != nil {
+	if err := p.run(ctx, c, pin, r); err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
 	return p, nil
 }
 
-func (p *process) run(ctx context.Context, c *contender, pin, history bool) error {
+func (p *process) run(ctx context.Context, c *contender, pin bool, r row) error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	argv, server, err := c.command(p.dir, port, history)
+	argv, server, err := c.command(p.dir, port, r)
 	if err != nil {
 		return err
 	}

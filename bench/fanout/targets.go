@@ -63,7 +63,7 @@ func faults(r *load.Report) float64 {
 func judged(r results) []target {
 	j := &judge{results: r}
 	j.most("idle-10k", "memory per connection", j.of("idle-10k", freshetName, memory), 2, "KB")
-	j.add("idle-10k-tls", "memory per connection over TLS", "at most 30 KB", math.NaN(), false)
+	j.most("idle-10k-tls", "memory per connection over TLS", j.of("idle-10k-tls", freshetName, memory), 30, "KB")
 	top := j.of("saturate-1k", freshetName, rate)
 	j.least("saturate-1k", "events/s ÷ nchan's", top/j.of("saturate-1k", nchanName, rate), 5, "")
 	j.least("saturate-1k", "events/s ÷ mercure's", top/j.of("saturate-1k", mercureName, rate), 10, "")

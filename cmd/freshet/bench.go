@@ -137,7 +137,11 @@ func (c *cli) bench(ctx context.Context, name string, f benchFlags) error {
 			return err
 		}
 	}
-	server, err := load.Freshet(address, cl, f.pids)
+	roots, err := c.roots()
+	if err != nil {
+		return err
+	}
+	server, err := load.Freshet(address, cl, roots, f.pids)
 	if err != nil {
 		return usageError{err}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type cli struct {
 	command string // such as freshet topic ls, by program
 	json    bool
 	server  string
+	cacert  string
 	headers []string
 }
 
@@ -95,6 +97,8 @@ const defaultServer = "http://127.0.0.1:4440"
 // serverFlag is for every command that talks to a server.
 func (c *cli) serverFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.server, "server", "", "address of the server; FRESHET_SERVER, else "+defaultServer)
+	cmd.PersistentFlags().StringVar(&c.cacert, "cacert", "", "PEM file of the authorities that vouch for an https server, in place of the system's; FRESHET_CACERT")
+	_ = cmd.MarkPersistentFlagFilename("cacert", "pem", "crt")
 }
 
 // jsonFlag is for every command that tells something to programs too.
@@ -120,11 +124,32 @@ func (c *cli) client() (*client.Client, error) {
 	for name, value := range headers {
 		header.Set(name, value)
 	}
-	cl, err := client.New(withScheme(c.address()), client.Config{Header: header, UserAgent: "freshet/" + c.version})
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	cl, err := client.New(withScheme(c.address()), client.Config{Header: header, UserAgent: "freshet/" + c.version, RootCAs: roots})
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return cl, nil
+}
+
+// roots are the authorities that vouch for the server; nil: the system's.
+func (c *cli) roots() (*x509.CertPool, error) {
+	path := cmp.Or(c.cacert, os.Getenv("FRESHET_CACERT"))
+	if path == "" {
+		return nil, nil //nolint:nilnil // as the standard library has it
+	}
+	pem, err := os.ReadFile(path) //nolint:gosec // who runs the command names it
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--cacert: %w", err)}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usageError{fmt.Errorf("--cacert: %s holds no certificate in PEM", path)}
+	}
+	return pool, nil
 }
 
 // parseHeaders reads lines such as "Accept: text/plain". What is wrong with one is said without its

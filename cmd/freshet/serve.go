@@ -33,7 +33,8 @@ func (c *cli) serveCommand() *cobra.Command {
 (FRESHET_LISTEN, FRESHET_LOG_LEVEL …), and from flags over both.
 
 It listens on loopback, as there is no authentication yet: put a proxy that
-authenticates in front of it. SIGTERM lets streams end on a whole event first.
+authenticates in front of it. It speaks HTTPS where tls.cert and tls.key name
+the files of a certificate. SIGTERM lets streams end on a whole event first.
 SIGHUP does the same and starts the program anew, with its configuration read
 again, on the same listening socket: no connect is refused. A socket given by
 systemd (socket activation) is used in place of --listen.`,

@@ -46,6 +46,7 @@ func (c *Config) invalid() (found freshet.Invalid) {
 		}
 	}
 	mistake("/listen", checkListen(c.Listen))
+	found = append(found, c.TLS.invalid()...)
 	mistake("/log/level", oneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	mistake("/log/format", oneOf(c.Log.Format, "text", "json"))
 	for i, origin := range c.CORS.Origins {

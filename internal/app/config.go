@@ -11,6 +11,7 @@ import (
 // directory beside the caller, no topics. The YAML file has the same names.
 type Config struct {
 	Listen  string           `json:"listen"`          // host:port; 127.0.0.1:4440
+	TLS     TLSConfig        `json:"tls,omitzero"`    // HTTPS; plain HTTP by default
 	Data    string           `json:"data"`            // directory of the journal; ./freshet-data
 	Log     LogConfig        `json:"log,omitzero"`    //
 	Egress  EgressConfig     `json:"egress,omitzero"` // where sources may connect to

@@ -43,7 +43,7 @@ func (v *variables) lookup(name string) (string, bool) {
 // Kubernetes, which describes a Service called freshet to every container that way.
 func notOurs(name string) bool {
 	rest := strings.TrimPrefix(name, prefix)
-	return rest == "SERVER" || rest == "CONFIG" || rest == "LISTENER" || rest == "PORT" ||
+	return rest == "SERVER" || rest == "CACERT" || rest == "CONFIG" || rest == "LISTENER" || rest == "PORT" ||
 		strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") || strings.HasPrefix(rest, "TEST_")
 }
 

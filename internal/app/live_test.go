@@ -24,6 +24,11 @@ import (
 // serve runs a whole Freshet until the test ends and returns its URL.
 func serve(t *testing.T, c app.Config) string {
 	t.Helper()
+	return serveLogged(t, c, slog.New(slog.DiscardHandler))
+}
+
+func serveLogged(t *testing.T, c app.Config, log *slog.Logger) string {
+	t.Helper()
 	c.Listen = "127.0.0.1:0"
 	if c.Data == "" {
 		c.Data = t.TempDir()
@@ -31,7 +36,7 @@ func serve(t *testing.T, c app.Config) string {
 	ctx, stop := context.WithCancel(t.Context())
 	ready, done := make(chan app.Server, 1), make(chan error, 1)
 	go func() {
-		done <- app.Run(ctx, c, slog.New(slog.DiscardHandler), func(s app.Server) { ready <- s })
+		done <- app.Run(ctx, c, log, func(s app.Server) { ready <- s })
 	}()
 	select {
 	case s := <-ready:
@@ -46,14 +51,6 @@ func serve(t *testing.T, c app.Config) string {
 		stop()
 		t.Fatal("did not start:", err)
 		return ""
-	}
-}
-
-// onBothPaths runs a test of streams that loops write, and of streams that net/http does.
-func onBothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
-	t.Helper()
-	for name, portable := range map[string]bool{"loops": false, "portable": true} {
-		t.Run(name, func(t *testing.T) { test(t, portable) })
 	}
 }
 
@@ -160,10 +157,10 @@ func (s *stream) expect(parts ...string) (id string) {
 	return strings.TrimSpace(id)
 }
 
-func TestStreamOnTheWire(t *testing.T) { onBothPaths(t, streamOnTheWire) }
+func TestStreamOnTheWire(t *testing.T) { onEveryPath(t, streamOnTheWire) }
 
-func streamOnTheWire(t *testing.T, portable bool) {
-	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
+func streamOnTheWire(t *testing.T, on path) {
+	url := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
 	post(t, url, `{ "price": 1.0, "big": 12345678901234567890, "text": "a line\nand another that is long enough" }`)
 	s := open(t, url)
 	for name, want := range map[string]string{"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Freshet-Resumed": "", "Cache-Control": "no-cache, no-store, no-transform"} {
@@ -198,12 +195,12 @@ func streamOnTheWire(t *testing.T, portable bool) {
 	newer.expect(": reset id-unknown\n", "event: snapshot", `"price":2`)
 }
 
-func TestStreamModes(t *testing.T) { onBothPaths(t, streamModes) }
+func TestStreamModes(t *testing.T) { onEveryPath(t, streamModes) }
 
-func streamModes(t *testing.T, portable bool) {
+func streamModes(t *testing.T, on path) {
 	only := pushed("only", freshet.KindSnapshot)
 	only.Subscribers = []freshet.Subscriber{{Type: "sse", AllowedModes: []freshet.Mode{freshet.ModeSnapshotOnly}}}
-	base := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), only}})
+	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), only}})
 	for _, topic := range []string{"doc", "only"} {
 		post(t, base+"/live/"+topic, `{"n":1,"text":"long enough to make a patch worth while, it seems"}`)
 	}
@@ -229,10 +226,10 @@ func streamModes(t *testing.T, portable bool) {
 	}
 }
 
-func TestCompressedStream(t *testing.T) { onBothPaths(t, compressedStream) }
+func TestCompressedStream(t *testing.T) { onEveryPath(t, compressedStream) }
 
-func compressedStream(t *testing.T, portable bool) {
-	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
+func compressedStream(t *testing.T, on path) {
+	url := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"
 	post(t, url, `{"n":1,"text":"`+strings.Repeat("compress me ", 100)+`"}`)
 	plain := open(t, url, "Accept-Encoding: gzip, deflate, br")
 	if plain.resp.Header.Get("Content-Encoding") != "" {
@@ -254,10 +251,10 @@ func compressedStream(t *testing.T, portable bool) {
 	}
 }
 
-func TestEventTopic(t *testing.T) { onBothPaths(t, eventTopic) }
+func TestEventTopic(t *testing.T) { onEveryPath(t, eventTopic) }
 
-func eventTopic(t *testing.T, portable bool) {
-	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
+func eventTopic(t *testing.T, on path) {
+	url := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
 	post(t, url, `{"n":1}`)
 	live := open(t, url)
 	beginning := open(t, url+"?from=beginning")
@@ -280,10 +277,10 @@ func eventTopic(t *testing.T, portable bool) {
 }
 
 // A reader of messages that takes nothing is cut with a reason; it does not hold up the others.
-func TestSlowReaderOfMessages(t *testing.T) { onBothPaths(t, slowReaderOfMessages) }
+func TestSlowReaderOfMessages(t *testing.T) { onEveryPath(t, slowReaderOfMessages) }
 
-func slowReaderOfMessages(t *testing.T, portable bool) {
-	url := serve(t, app.Config{Portable: portable, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
+func slowReaderOfMessages(t *testing.T, on path) {
+	url := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}) + "/live/log"
 	slow, fast := open(t, url), open(t, url)
 	pad := strings.Repeat("x", 100<<10)
 	for n := range 300 { // 30 MB: more than sockets and memory hold
@@ -305,10 +302,10 @@ func slowReaderOfMessages(t *testing.T, portable bool) {
 	}
 }
 
-func TestDeletedTopic(t *testing.T) { onBothPaths(t, deletedTopic) }
+func TestDeletedTopic(t *testing.T) { onEveryPath(t, deletedTopic) }
 
-func deletedTopic(t *testing.T, portable bool) {
-	base := serve(t, app.Config{Portable: portable})
+func deletedTopic(t *testing.T, on path) {
+	base := on.serve(t, app.Config{})
 	if resp, body := do(t, "POST", base+"/v1/topics", `{"name":"doc","kind":"snapshot","source":{"type":"http-post","alwaysOn":true}}`, "Content-Type: application/json"); resp.StatusCode != http.StatusCreated {
 		t.Fatal(resp.Status, body)
 	}

@@ -15,12 +15,12 @@ import (
 
 // Whoever posts at the same time is stored together, yet each is answered for itself: with a revision of
 // its own, or with what is wrong with its payload; and followers get all in order.
-func TestManyPostersAtOnce(t *testing.T) { onBothPaths(t, manyPosters) }
+func TestManyPostersAtOnce(t *testing.T) { onEveryPath(t, manyPosters) }
 
-func manyPosters(t *testing.T, portable bool) {
+func manyPosters(t *testing.T, on path) {
 	const posters, each = 16, 20
 	topics := []freshet.Topic{pushed("log", freshet.KindEvent), pushed("doc", freshet.KindSnapshot)}
-	base := serve(t, app.Config{Topics: topics, Portable: portable}) + "/live/"
+	base := on.serve(t, app.Config{Topics: topics}) + "/live/"
 	post(t, base+"doc", `{"poster":0,"n":-1,"text":"long enough for a patch to be worth its bytes, whoever may have posted last"}`)
 	log, doc := open(t, base+"log"), open(t, base+"doc")
 	var mu sync.Mutex

@@ -50,7 +50,7 @@ type Change = flow.Change
 // A Server is one that runs.
 type Server struct {
 	Addr   string          // host:port that it really listens on
-	URL    string          // http://host:port, as people type it
+	URL    string          // http://host:port, or https, as people type it
 	Topics []freshet.Topic // that it started with
 	// Listener is another descriptor of the listening socket, to be handed over; nil where there is none.
 	Listener func() (*os.File, error)
@@ -315,12 +315,20 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 		ConnState:         s.busy.note,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	scheme, start := "http", func() error { return server.Serve(listener) }
+	if c.TLS.on() {
+		var err error
+		if server.TLSConfig, err = c.TLS.server(s.log); err != nil {
+			return err
+		}
+		scheme, start = "https", func() error { return server.ServeTLS(listener, "", "") }
+	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- start() }()
 	addr := listener.Addr().String()
-	s.log.InfoContext(ctx, "listening", "addr", addr, "version", c.Version, "data", c.Data, "topics", s.catalog.Len())
+	s.log.InfoContext(ctx, "listening", "addr", addr, "scheme", scheme, "version", c.Version, "data", c.Data, "topics", s.catalog.Len())
 	if ready != nil {
-		ready(Server{Addr: addr, URL: "http://" + addr, Topics: c.Topics, Watch: s.watch.until, Listener: fileOf(listener)})
+		ready(Server{Addr: addr, URL: scheme + "://" + addr, Topics: c.Topics, Watch: s.watch.until, Listener: fileOf(listener)})
 	}
 	sweep, endSweep := context.WithCancel(ctx)
 	defer endSweep()

@@ -34,9 +34,9 @@ type epoll struct {
 	closed bool     // guarded by mu
 }
 
-func newNetwork(l *loop, addr netip.Addr, port int, goroutines bool) (network, error) {
-	if goroutines {
-		return newSockets(l, netip.AddrPortFrom(addr, uint16(port))), nil //nolint:gosec // a port
+func newNetwork(l *loop, addr netip.Addr, port int, c FleetConfig) (network, error) {
+	if c.Goroutines || c.TLS != nil {
+		return newSockets(l, netip.AddrPortFrom(addr, uint16(port)), c.TLS), nil //nolint:gosec // a port
 	}
 	e := &epoll{loop: l, byFD: map[int32]*subscriber{}, done: make(chan struct{}), inet: unix.AF_INET}
 	if addr.Is4() {

@@ -9,6 +9,6 @@ type link struct {
 	socket *socket
 }
 
-func newNetwork(l *loop, addr netip.Addr, port int, _ bool) (network, error) {
-	return newSockets(l, netip.AddrPortFrom(addr, uint16(port))), nil //nolint:gosec // a port
+func newNetwork(l *loop, addr netip.Addr, port int, c FleetConfig) (network, error) {
+	return newSockets(l, netip.AddrPortFrom(addr, uint16(port)), c.TLS), nil //nolint:gosec // a port
 }

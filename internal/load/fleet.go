@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -15,7 +16,8 @@ import (
 
 // A FleetConfig says which subscribers there are.
 type FleetConfig struct {
-	Addr        string // host:port of the server
+	Addr        string      // host:port of the server
+	TLS         *tls.Config // nil: plain HTTP
 	Subscribers int
 	Topics      int // subscriber i follows topic i modulo Topics
 	// Request makes the head of the request for a topic after an event id, "" for none: everything up to
@@ -27,7 +29,7 @@ type FleetConfig struct {
 	Want       int                    // events after which a subscriber is complete; 0: no such thing
 	Verify     float64                // share of subscribers that keep their document and compare it
 	Slow       float64                // share of subscribers that Pause stops; they verify too
-	Goroutines bool                   // one per connection, as on systems other than Linux
+	Goroutines bool                   // one per connection, as on systems other than Linux, and with TLS
 
 	ledger *ledger
 }
@@ -102,7 +104,7 @@ func StartFleet(ctx context.Context, c FleetConfig) (*Fleet, error) {
 	for range max(runtime.NumCPU()/2, 1) {
 		l := &loop{fleet: f, tapes: map[int]*tape{}, atATime: max(c.AtATime/max(runtime.NumCPU()/2, 1), 1)}
 		l.tally.since = math.MaxInt64
-		if l.network, err = newNetwork(l, addr[0].Unmap(), portOf(c.Addr), c.Goroutines); err != nil {
+		if l.network, err = newNetwork(l, addr[0].Unmap(), portOf(c.Addr), c); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		f.loops = append(f.loops, l)

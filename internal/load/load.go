@@ -201,7 +201,7 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 // create makes the topics.
 func (r *run) create(ctx context.Context, topics []freshet.Topic) error {
 	r.topics = topics
-	r.publisher = newPublisher(r.server.Addr, r.Publishers)
+	r.publisher = newPublisher(r.server, r.Publishers)
 	if r.server.Create == nil {
 		return nil
 	}
@@ -215,7 +215,7 @@ func (r *run) create(ctx context.Context, topics []freshet.Topic) error {
 // connect brings every subscriber to the server. change may alter what they are.
 func (r *run) connect(ctx context.Context, change func(*FleetConfig)) error {
 	c := FleetConfig{
-		Addr: r.server.Addr, Subscribers: r.Subscribers, Topics: r.Topics, Revisions: r.server.Revisions,
+		Addr: r.server.Addr, TLS: r.server.TLS, Subscribers: r.Subscribers, Topics: r.Topics, Revisions: r.server.Revisions,
 		AtATime: r.AtATime, Verify: r.Verify, Goroutines: r.Goroutines, ledger: r.ledger,
 		Request: func(topic int, lastID string) []byte { return r.server.request(string(r.topics[topic].Name), lastID) },
 	}
@@ -230,8 +230,11 @@ func (r *run) connect(ctx context.Context, change func(*FleetConfig)) error {
 	if c.Want > 0 {
 		return nil
 	}
-	return r.fleet.Ready(ctx, 30*time.Second+time.Duration(c.Subscribers)*2*time.Millisecond)
+	return r.fleet.Ready(ctx, 30*time.Second+time.Duration(c.Subscribers)*perConnect)
 }
+
+// perConnect is how long a connection may take to come about on average, with a TLS handshake on both ends.
+const perConnect = 5 * time.Millisecond
 
 // message is the post of a message; topics take turns.
 func (r *run) message(s stamp) post {

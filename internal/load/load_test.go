@@ -41,7 +41,7 @@ func start(t *testing.T) (*load.Server, *client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := load.Freshet(s.URL, c, []int{os.Getpid()})
+	server, err := load.Freshet(s.URL, c, nil, []int{os.Getpid()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 	if _, ok := load.Find("nonsense"); ok {
 		t.Error("there is a scenario called nonsense")
 	}
-	if _, err := load.Freshet("https://127.0.0.1", nil, nil); err == nil {
-		t.Error("TLS, and no error")
+	if _, err := load.Freshet("ftp://127.0.0.1", nil, nil, nil); err == nil {
+		t.Error("FTP, and no error")
 	}
 }

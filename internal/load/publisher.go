@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -22,16 +23,15 @@ type post struct {
 
 // A publisher posts messages over connections of its own.
 type publisher struct {
-	addr  string
 	conns []*postConn
 	next  atomic.Int64 // number of the message to come
 }
 
 // newPublisher keeps up to n posts on their way at once. Its messages keep their order if n is 1.
-func newPublisher(addr string, n int) *publisher {
-	p := &publisher{addr: addr}
+func newPublisher(s *Server, n int) *publisher {
+	p := &publisher{}
 	for range n {
-		p.conns = append(p.conns, &postConn{addr: addr})
+		p.conns = append(p.conns, &postConn{addr: s.Addr, tls: s.TLS})
 	}
 	return p
 }
@@ -91,6 +91,7 @@ func (p *publisher) one(ctx context.Context, build func(s stamp) post) (id strin
 // A postConn is a kept HTTP/1.1 connection for posts, one at a time.
 type postConn struct {
 	addr string
+	tls  *tls.Config // nil: plain HTTP
 	conn net.Conn
 	r    *bufio.Reader
 	buf  []byte
@@ -101,7 +102,7 @@ const postLimit = 10 * time.Second
 
 func (c *postConn) post(ctx context.Context, m post) (etag string, err error) {
 	if c.conn == nil {
-		if c.conn, err = new(net.Dialer).DialContext(ctx, "tcp", c.addr); err != nil {
+		if c.conn, err = c.dial(ctx); err != nil {
 			return "", fmt.Errorf("publish: %w", err)
 		}
 		c.r = bufio.NewReaderSize(c.conn, 2<<10)
@@ -111,6 +112,13 @@ func (c *postConn) post(ctx context.Context, m post) (etag string, err error) {
 		return "", fmt.Errorf("publish: %w", err)
 	}
 	return etag, nil
+}
+
+func (c *postConn) dial(ctx context.Context) (net.Conn, error) {
+	if c.tls != nil {
+		return (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", c.addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", c.addr)
 }
 
 func (c *postConn) exchange(m post) (etag string, err error) {

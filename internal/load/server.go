@@ -2,6 +2,8 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,9 +19,10 @@ import (
 
 // A Server is what is put under load, and how it is spoken to.
 type Server struct {
-	Addr      string // host:port
-	Processes []int  // whose time and memory count; none: not measured
-	Revisions bool   // event ids begin with the revision, so that gaps and repeats show
+	Addr      string      // host:port
+	Processes []int       // whose time and memory count; none: not measured
+	TLS       *tls.Config // nil: plain HTTP
+	Revisions bool        // event ids begin with the revision, so that gaps and repeats show
 
 	// Subscribe is the target of the request that follows a topic, and its header lines, after an event
 	// id, "" for none.
@@ -35,20 +38,24 @@ type Server struct {
 }
 
 // Freshet is the Server of a running Freshet at base, such as http://127.0.0.1:4440, whose topics c
-// makes. It is plain HTTP.
-func Freshet(base string, c *client.Client, processes []int) (*Server, error) {
+// makes. roots vouch for one that speaks HTTPS; nil: the system's.
+func Freshet(base string, c *client.Client, roots *x509.CertPool, processes []int) (*Server, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, fmt.Errorf("server address: %w", err)
 	}
-	if u.Scheme != "http" || u.Path != "" && u.Path != "/" {
-		return nil, fmt.Errorf("server address %s: the subscribers of a bench speak plain HTTP, without a path before /live", base)
+	if u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
+		return nil, fmt.Errorf("server address %s: the subscribers of a bench speak HTTP or HTTPS, without a path before /live", base)
 	}
-	addr := u.Host
+	s := &Server{Addr: u.Host, Processes: processes, Revisions: true}
+	port := ":80"
+	if u.Scheme == "https" {
+		port = ":443"
+		s.TLS = &tls.Config{ServerName: u.Hostname(), RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
 	if u.Port() == "" {
-		addr += ":80"
+		s.Addr += port
 	}
-	s := &Server{Addr: addr, Processes: processes, Revisions: true}
 	s.Subscribe = func(topic, lastID string) (string, []string) {
 		if lastID == "" {
 			return "/live/" + topic, nil

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,10 +14,14 @@ import (
 // the server that has to.
 const slowBuffer = 8 << 10
 
+// handshakeTakes bounds a TLS handshake, of which there are thousands at once.
+const handshakeTakes = time.Minute
+
 // sockets serves the connections of a loop with a goroutine each, on every system.
 type sockets struct {
 	loop    *loop
 	to      netip.AddrPort
+	tls     *tls.Config // nil: plain
 	readers sync.WaitGroup
 	ctx     context.Context // of dialling; done once closed
 	cancel  context.CancelFunc
@@ -33,8 +38,8 @@ type socket struct {
 	paused  chan struct{} // guarded by sockets.mu; closed when reading goes on
 }
 
-func newSockets(l *loop, to netip.AddrPort) *sockets {
-	n := &sockets{loop: l, to: to}
+func newSockets(l *loop, to netip.AddrPort, c *tls.Config) *sockets {
+	n := &sockets{loop: l, to: to, tls: c}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }
@@ -132,6 +137,16 @@ func (n *sockets) begin(s *subscriber, p *socket) error {
 		if s.slow {
 			_ = tcp.SetReadBuffer(slowBuffer)
 		}
+	}
+	if n.tls != nil {
+		secure := tls.Client(conn, n.tls)
+		shake, cancel := context.WithTimeout(n.ctx, handshakeTakes)
+		defer cancel()
+		if err := secure.HandshakeContext(shake); err != nil {
+			_ = conn.Close()
+			return err
+		}
+		conn = secure
 	}
 	n.mu.Lock()
 	p.conn = conn

@@ -4,9 +4,9 @@
 // Invariant: an event's id is the position that its reader holds once it is applied, so Last-Event-ID is
 // where to go on.
 //
-// Plain HTTP/1.1 connections leave net/http with the response header and are written by the loops of
-// package shard. Others (TLS, HTTP/2, systems without epoll) keep the goroutine that net/http gave them and
-// get the same bytes.
+// HTTP/1.1 connections leave net/http with the response header, and plain ones are written by the loops of
+// package shard. Those that loops cannot write (TLS, systems without epoll) get a goroutine that is smaller
+// than net/http's, without buffers; HTTP/2 keeps the one that net/http gave it. All get the same bytes.
 package sse
 
 import (
@@ -38,6 +38,7 @@ type Streams struct {
 	plain, gzip, chunks, gzipChunk *shard.Protocol
 	retry                          time.Duration
 	deflater                       deflater
+	followers                      followers
 }
 
 // New returns Streams without connections.
@@ -63,6 +64,7 @@ func (s *Streams) Close(ctx context.Context) {
 	if s.shards != nil {
 		s.shards.Close(ctx)
 	}
+	s.followers.close(ctx)
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -123,7 +125,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.C
 	if compress {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
-	if s.shards != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+	if s.shards != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
 		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
 			s.takeOver(conn, w.Header(), cursor, compress, reader)
@@ -156,14 +158,13 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cur
 		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, true)
 		head = nil
 	}
-	if err == nil && s.shards.Adopt(conn, head, greeted, *cursor, p, reader) {
-		return
+	switch {
+	case err != nil:
+		_ = conn.Close()
+		reader.Left(err)
+	case !s.shards.Adopt(conn, head, greeted, *cursor, p, reader):
+		s.followers.add(conn, head, cursor, p, reader, greeted)
 	}
-	if err == nil {
-		_, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false)
-	}
-	_ = conn.Close()
-	reader.Left(err)
 }
 
 // answerHead is the header of the answer as it goes over the wire (RFC 9112).

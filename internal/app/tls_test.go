@@ -1,0 +1,246 @@
+package app_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"freshet"
+	"freshet/internal/app"
+)
+
+// A path is a way on which a stream is written.
+type path struct{ portable, tls, http1 bool }
+
+// onEveryPath runs a test of streams that loops write, that net/http does, and of those over TLS.
+func onEveryPath(t *testing.T, test func(t *testing.T, on path)) {
+	t.Helper()
+	for name, on := range map[string]path{"loops": {}, "portable": {portable: true}, "TLS": {tls: true, http1: true}, "HTTP2": {tls: true}} {
+		t.Run(name, func(t *testing.T) { test(t, on) })
+	}
+}
+
+// serve is serve of streams that are written on a path.
+func (on path) serve(t *testing.T, c app.Config) string {
+	t.Helper()
+	c.Portable = on.portable
+	if on.tls {
+		c.TLS = testKeys.files(t)
+	}
+	url := serve(t, c)
+	if on.http1 {
+		url = strings.Replace(url, "127.0.0.1", "localhost", 1)
+	}
+	return url
+}
+
+// clients is the transport of tests: it trusts their certificate, and speaks HTTP/1.1 to localhost and HTTP/2
+// to 127.0.0.1.
+type clients struct{ one, two *http.Transport }
+
+func (c clients) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Hostname() == "localhost" {
+		return c.one.RoundTrip(r)
+	}
+	return c.two.RoundTrip(r)
+}
+
+func TestMain(m *testing.M) {
+	two := http.DefaultTransport.(*http.Transport).Clone()
+	two.TLSClientConfig = &tls.Config{RootCAs: testKeys.roots, MinVersion: tls.VersionTLS12}
+	one := two.Clone()
+	one.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	one.ForceAttemptHTTP2 = false
+	one.Protocols = new(http.Protocols)
+	one.Protocols.SetHTTP1(true)
+	http.DefaultTransport = clients{one, two}
+	os.Exit(m.Run())
+}
+
+// keys are a certificate of the loopback addresses and its key, in PEM.
+type keys struct {
+	cert, key []byte
+	roots     *x509.CertPool
+}
+
+var testKeys = newKeys()
+
+func newKeys() keys {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	k := keys{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), roots: x509.NewCertPool(),
+		key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
+	}
+	k.roots.AppendCertsFromPEM(k.cert)
+	return k
+}
+
+// files writes them into a directory of the test.
+func (k keys) files(t *testing.T) app.TLSConfig {
+	t.Helper()
+	dir := t.TempDir()
+	c := app.TLSConfig{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	k.write(t, c)
+	return c
+}
+
+func (k keys) write(t *testing.T, c app.TLSConfig) {
+	t.Helper()
+	for file, data := range map[string][]byte{c.Cert: k.cert, c.Key: k.key} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	c := testKeys.files(t)
+	url := serve(t, app.Config{TLS: c, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}})
+	if !strings.HasPrefix(url, "https://") {
+		t.Errorf("the server says that it is at %s", url)
+	}
+	post(t, url+"/live/doc", `{"n":1}`)
+	for host, proto := range map[string]string{"127.0.0.1": "HTTP/2.0", "localhost": "HTTP/1.1"} {
+		s := open(t, strings.Replace(url, "127.0.0.1", host, 1)+"/live/doc")
+		if s.expect(`{"n":1}`); s.resp.Proto != proto || s.resp.TLS == nil {
+			t.Errorf("a stream over %s", s.resp.Proto)
+		}
+	}
+	addr := strings.TrimPrefix(url, "https://")
+	if _, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: testKeys.roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // that is the test
+		t.Error("TLS 1.1 was accepted")
+	}
+	if resp, text := do(t, "GET", "http://"+addr+"/", ""); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, "HTTPS") {
+		t.Errorf("plain HTTP: %s %s", resp.Status, text)
+	}
+}
+
+// Who hangs up a stream over TLS is noticed at once, though nothing is written.
+func TestHangUpOverTLS(t *testing.T) {
+	url := path{tls: true, http1: true}.serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}})
+	post(t, url+"/live/doc", `{"n":1}`)
+	s := open(t, url+"/live/doc")
+	s.expect(`{"n":1}`)
+	_ = s.resp.Body.Close()
+	for deadline := time.Now().Add(4 * time.Second); ; { // less than the pause between heartbeats
+		if _, text := do(t, "GET", url+"/v1/topics/doc", ""); strings.Contains(text, `"subscribers":0`) || !strings.Contains(text, `"subscribers"`) {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatal(text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A certificate that is renewed is used without a restart; one that is broken is not.
+func TestRenewedCertificate(t *testing.T) {
+	c := testKeys.files(t)
+	var log syncBuffer
+	url := serveLogged(t, app.Config{TLS: c}, slog.New(slog.NewTextHandler(&log, nil)))
+	addr := strings.TrimPrefix(url, "https://")
+	shown := func(roots *x509.CertPool) bool {
+		conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not in time; the log is %s", what, log.String())
+			}
+		}
+	}
+	if err := os.WriteFile(c.Cert, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until("a broken certificate", func() bool { return shown(testKeys.roots) && strings.Contains(log.String(), "cannot be used") })
+	renewed := newKeys()
+	renewed.write(t, c)
+	until("a renewed certificate", func() bool { return shown(renewed.roots) })
+}
+
+func TestTLSConfig(t *testing.T) {
+	good, other := testKeys.files(t), newKeys().files(t)
+	for name, tt := range map[string]struct {
+		c    app.TLSConfig
+		want []string // in the error; none: there is none
+	}{
+		"good":             {good, nil},
+		"TLS 1.3":          {app.TLSConfig{Cert: good.Cert, Key: good.Key, MinVersion: "1.3"}, nil},
+		"no key":           {app.TLSConfig{Cert: good.Cert}, []string{"tls/key", "needed"}},
+		"no certificate":   {app.TLSConfig{Key: good.Key}, []string{"tls/cert", "needed"}},
+		"no such file":     {app.TLSConfig{Cert: "/no/such.pem", Key: good.Key}, []string{"tls/cert", "/no/such.pem"}},
+		"no such key":      {app.TLSConfig{Cert: good.Cert, Key: "/no/such.pem"}, []string{"tls/key", "/no/such.pem"}},
+		"key for cert":     {app.TLSConfig{Cert: good.Key, Key: good.Key}, []string{"tls/cert", "no certificate"}},
+		"of another":       {app.TLSConfig{Cert: good.Cert, Key: other.Key}, []string{"tls/key", "does not go with"}},
+		"an old version":   {app.TLSConfig{Cert: good.Cert, Key: good.Key, MinVersion: "1.1"}, []string{"tls/minVersion", "1.1"}},
+		"version, no cert": {app.TLSConfig{MinVersion: "x"}, []string{"tls/minVersion"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := (&app.Config{TLS: tt.c}).Check()
+			if (err == nil) != (tt.want == nil) {
+				t.Fatal(err)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v; want %q in it", err, part)
+				}
+			}
+		})
+	}
+}
+
+// A syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
