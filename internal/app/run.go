@@ -245,7 +245,7 @@ func (s *system) configure(ch catalog.Change) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if ch.New != nil {
-		if err := s.flow.Put(*ch.New); err != nil {
+		if err := s.flow.Put(ch.New); err != nil {
 			s.log.ErrorContext(ctx, "a topic cannot run", "topic", string(ch.New.Name), "err", err)
 		}
 		return

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"unique"
 
 	"freshet"
 )
@@ -48,8 +49,11 @@ type Entry struct {
 
 // whole is the topic with its secrets, as a watcher is told it.
 func (e *Entry) whole() *freshet.Topic {
-	if e == nil {
+	switch {
+	case e == nil:
 		return nil
+	case bytes.Equal(e.Topic.Source.Config, e.stored.Source.Config):
+		return &e.Topic // has none; of thousands of topics there need not be two each
 	}
 	t := e.Topic
 	t.Source.Config = e.stored.Source.Config
@@ -58,7 +62,7 @@ func (e *Entry) whole() *freshet.Topic {
 
 // A Change is what a watcher is told.
 type Change struct {
-	Old, New *freshet.Topic // effective, with the secrets; Old is nil where the topic is new, New where it was deleted
+	Old, New *freshet.Topic // effective, with the secrets; shared, so not to be changed. Old is nil where the topic is new, New where it was deleted
 }
 
 // ErrPrecondition says that the topic is not in the state that a Write demands.
@@ -119,6 +123,8 @@ func (c *Catalog) entry(value []byte, revision uint64) (*Entry, error) {
 	if err := json.Unmarshal(value, &t); err != nil {
 		return nil, fmt.Errorf("stored document: %w", err)
 	}
+	// What says the same in thousands of topics is kept once.
+	t.Kind, t.Source.Type, t.ManagedBy = unique.Make(t.Kind).Value(), unique.Make(t.Source.Type).Value(), unique.Make(t.ManagedBy).Value()
 	// The hash tells a catalog that was begun anew, and so counts from 1 again, from the one before.
 	version := strconv.FormatUint(revision, 36) + "-" + fmt.Sprintf("%08x", crc32.ChecksumIEEE(value))
 	return &Entry{Topic: c.sources.masked(Effective(t)), Version: version, Pushed: c.sources[t.Source.Type].Pushed, stored: t, revision: revision}, nil

@@ -37,7 +37,7 @@ func (f *Flow) FollowAdHoc(c freshet.Topic, grace time.Duration, most int) (*Fol
 		}
 		t = newTopic(f, c.Name, c.Kind)
 		t.grace = grace
-		t.configure(c, src)
+		t.configure(&c, src)
 		f.topics[c.Name] = t
 	}
 	return t.follow(), nil
@@ -74,6 +74,6 @@ func (f *Flow) expire(t *topic) {
 	ctx, cancel := context.WithTimeout(f.base, time.Minute)
 	defer cancel()
 	if err := f.Journal.Delete(ctx, t.id); err != nil && f.base.Err() == nil {
-		t.log.Warn("the history of an ad-hoc topic was not deleted; the next start will", "err", err)
+		t.log().Warn("the history of an ad-hoc topic was not deleted; the next start will", "err", err)
 	}
 }

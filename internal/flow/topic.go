@@ -34,7 +34,6 @@ type topic struct {
 	name freshet.TopicName
 	id   freshet.TopicID
 	kind freshet.Kind
-	log  *slog.Logger
 
 	mu        sync.Mutex
 	conf      *freshet.Topic // replaced, never changed
@@ -60,13 +59,16 @@ type run struct {
 }
 
 func newTopic(f *Flow, name freshet.TopicName, kind freshet.Kind) *topic {
-	return &topic{flow: f, name: name, id: f.ID(name), kind: kind, log: f.Log.With("topic", string(name))}
+	return &topic{flow: f, name: name, id: f.ID(name), kind: kind}
 }
 
+// log is made when it is needed, as thousands of idle topics never need theirs.
+func (t *topic) log() *slog.Logger { return t.flow.Log.With("topic", string(t.name)) }
+
 // configure makes the topic run as c says; a source that runs is exchanged.
-func (t *topic) configure(c freshet.Topic, src source.Source) {
+func (t *topic) configure(c *freshet.Topic, src source.Source) {
 	t.mu.Lock()
-	t.conf, t.source, t.period = &c, src, periodOf(c.Source)
+	t.conf, t.source, t.period = c, src, periodOf(c.Source)
 	t.runner = nil
 	t.mu.Unlock()
 	t.stopSource() // the one before; nothing starts until it has ended
@@ -103,11 +105,11 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 		ArrayKeys: c.Diff.ArrayKeys, Ignore: c.Diff.Ignore, Sets: c.Diff.Sets, Tolerance: c.Diff.Tolerance, NumericEqual: c.Diff.NumericEqual,
 	})
 	if err != nil { // the catalog lets no such topic in
-		t.log.Error("diff options are ignored", "err", err)
+		t.log().Error("diff options are ignored", "err", err)
 		differ, _ = jsonpatch.NewDiffer(jsonpatch.Options{})
 	}
 	r := &runner{
-		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log,
+		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log(),
 		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, pushed: isPushed(c.Source.Type),
 	}
 	if r.told == nil {
@@ -169,7 +171,7 @@ func (t *topic) startLocked(pause time.Duration) {
 
 func (t *topic) runSource(ctx context.Context, src source.Source, sink *runner) {
 	if err := src.Run(ctx, sink); err != nil && ctx.Err() == nil {
-		t.log.ErrorContext(ctx, "the source cannot work", "err", err)
+		t.log().ErrorContext(ctx, "the source cannot work", "err", err)
 		sink.Fault(ctx, freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultStartup, Category: "publication", Message: err.Error()}, 0)
 		<-ctx.Done()
 	}
@@ -211,7 +213,7 @@ func (t *topic) startFeedLocked() {
 		return
 	}
 	ctx, end := context.WithCancelCause(t.flow.base)
-	feed := fanout.New(t.flow.Journal, t.id, t.kind, t.log)
+	feed := fanout.New(t.flow.Journal, t.id, t.kind, t.log())
 	t.feed, t.endFeed = feed, end
 	t.flow.wg.Go(func() { feed.Run(ctx) })
 }
@@ -273,7 +275,7 @@ func (t *topic) trim(ctx context.Context) {
 	if r != nil {
 		r.trim(ctx)
 	} else {
-		trim(ctx, t.flow.Journal, t.id, h, t.log)
+		trim(ctx, t.flow.Journal, t.id, h, t.log())
 	}
 }
 
