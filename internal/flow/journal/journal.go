@@ -240,7 +240,7 @@ func (j *Journal) tryEnsure(ctx context.Context, want jetstream.StreamConfig) (c
 	}
 	have := s.CachedInfo().Config
 	if v := have.Metadata["freshet-layout"]; v != version {
-		return false, fmt.Errorf("has layout %q; this version of Freshet knows only %q", v, version)
+		return false, fmt.Errorf("has layout %q, and this version of Freshet knows only %q: use the version that wrote it, or another data directory", v, version)
 	}
 	if have.Replicas == want.Replicas && have.MaxBytes == want.MaxBytes && have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
 		return false, nil

@@ -45,8 +45,9 @@ type group struct {
 	feed    *fanout.Feed
 	conns   []*conn
 	unwatch func()
-	last    time.Time // when the last pass ended
-	dirty   bool      // in loop.dirty or loop.later; guarded by loop.mu
+	last    time.Time     // when the last pass ended
+	linger  time.Duration // from then to the next one
+	dirty   bool          // in loop.dirty or loop.later; guarded by loop.mu
 
 	// What a reader lacks, shared by all that are at the same place and are written alike, until the feed
 	// changes again.
@@ -192,7 +193,7 @@ func (l *loop) round() {
 	dirty = append(l.later, dirty...)
 	l.later = nil
 	for _, g := range dirty {
-		if l.now.Sub(g.last) < linger {
+		if l.now.Sub(g.last) < g.linger {
 			l.later = append(l.later, g)
 			continue
 		}
@@ -202,7 +203,7 @@ func (l *loop) round() {
 
 func (l *loop) untilNext() (wait time.Duration, ok bool) {
 	for _, g := range l.later {
-		if w := linger - time.Since(g.last); !ok || w < wait {
+		if w := g.linger - time.Since(g.last); !ok || w < wait {
 			wait, ok = max(w, 0), true
 		}
 	}
@@ -252,6 +253,7 @@ func (l *loop) pass(g *group) {
 	l.mu.Lock()
 	g.dirty = false // what comes from here on makes another pass
 	l.mu.Unlock()
+	start := time.Now()
 	sent, readers, total := fanout.Batch{}, 0, 0
 	for _, c := range slices.Backward(g.conns) { // a connection that is dropped is replaced by the last
 		if c.full {
@@ -266,6 +268,7 @@ func (l *loop) pass(g *group) {
 		g.conns[0].reader.Sent(sent, total, readers)
 	}
 	g.last = time.Now()
+	g.linger = min(max(g.last.Sub(start), linger), mostLinger)
 }
 
 // forget lets go of what readers at one place lacked, which may be large.

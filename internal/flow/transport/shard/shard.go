@@ -5,8 +5,9 @@
 // same bytes to all of them. A socket that is full parks its connection alone; when it takes bytes again
 // the cursor says what the reader lacks by then.
 //
-// A loop's pass over a feed follows its last one after a millisecond at the earliest, so that events
-// which come thick and fast are joined into one write. The first event after a silence leaves at once.
+// A loop's pass over a feed follows its last one after a millisecond at the earliest, or as long as that one
+// took, so that events which come thick and fast are joined into one write and the loops leave half of a
+// processor to who publishes. The first event after a silence leaves at once.
 package shard
 
 import (
@@ -52,9 +53,12 @@ type reading struct {
 	reader  Reader
 }
 
-// linger is the least time between two passes over a feed. A write costs as much as some thousand bytes
-// more in it.
-const linger = time.Millisecond
+// The least time between two passes over a feed, and the longest that it becomes where passes take long. A
+// write costs as much as some thousand bytes more in it.
+const (
+	linger     = time.Millisecond
+	mostLinger = 5 * time.Millisecond
+)
 
 // Shards are the loops. Close them.
 type Shards struct {
