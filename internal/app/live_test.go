@@ -575,6 +575,11 @@ func TestManyTopics(t *testing.T) {
 	for n := 3; n < 6; n++ {
 		id = again.expect("event: event\ndata: {\"topic\":\"log\",", fmt.Sprintf(`{"m":%d}`, n))
 	}
+	// Messages are not missed either that come while a client is away which has had none of that topic.
+	other := open(t, base+"/live?topic=a&topic=log")
+	without := other.expect("event: snapshot", "id: a=4-", ",log=4-")
+	post(t, base+"/live/log", `{"m":6}`)
+	open(t, base+"/live?topic=a&topic=log", "Last-Event-ID: "+without).expect("event: event\ndata: {\"topic\":\"log\",\"data\":{\"m\":6}}")
 	wrong := open(t, base+"/live?topic=a&topic=b", "Last-Event-ID: "+strings.Replace(id, ",b=2-", ",b=9-", 1))
 	if wrong.resp.Header.Get("Freshet-Resumed") != "false" {
 		t.Error("a position that is not ours was resumed")

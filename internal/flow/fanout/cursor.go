@@ -94,6 +94,11 @@ func (f *Feed) Reset(mode freshet.Mode, reason string) *Cursor {
 	return c
 }
 
+// Position is where a reader of messages goes on from; false where it is to begin with something else.
+func (c *Cursor) Position() (at freshet.Position, ok bool) {
+	return c.pos, c.mode == freshet.ModeEvent && !c.fresh && !c.past
+}
+
 // Feed is what the cursor follows.
 func (c *Cursor) Feed() *Feed { return c.feed }
 

@@ -43,7 +43,12 @@ func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Me
 	w.WriteHeader(http.StatusOK)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
 	for i := range members {
-		members[i].at = had[members[i].Topic]
+		m := &members[i]
+		m.at = had[m.Topic]
+		// Of messages the client has a position before it gets the first one: where it came in.
+		if at, ok := m.Cursor.Position(); ok && m.at == "" {
+			m.at = at.String()
+		}
 	}
 	m := &many{s: s, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
 	err := m.follow(r.Context())
