@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -65,6 +66,45 @@ func TestRestartRefusesNobody(t *testing.T) {
 		t.Errorf("after the restarts the history is\n%s\nwant 5 messages", history)
 	}
 }
+
+// A restart into a configuration that is wrong does not come about: what runs goes on.
+func TestRestartIsCheckedFirst(t *testing.T) {
+	const topic = "topics: [{name: log, kind: event, source: {type: http-post, alwaysOn: true}}]\n"
+	s := serve(t, topic)
+	good, err := os.ReadFile(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart := func(config, said string) {
+		t.Helper()
+		if err := os.WriteFile(s.config(), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.log.String(), said); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("want %q in the log:\n%s", said, s.log)
+			}
+		}
+	}
+	for name, wrong := range map[string]string{"nonsense": "drain", "no such file": "tls: {cert: none.pem, key: none.pem}"} {
+		restart(string(good)+wrong+"\n", "not restarted")
+		if err := s.publish("log", `"`+name+`"`); err != nil {
+			t.Errorf("after a restart into %s: %v\n%s", name, err, s.log)
+		}
+	}
+	restart(string(good), "msg=restarting")
+	for deadline := time.Now().Add(30 * time.Second); strings.Count(s.log.String(), "msg=listening") < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the restart did not come about:\n%s", s.log)
+		}
+	}
+}
+
+// config is the file that the server was started with.
+func (s *server) config() string { return s.args[slices.Index(s.args, "-c")+1] }
 
 // TestSocketActivation starts the server as systemd does: with the socket as descriptor 3.
 func TestSocketActivation(t *testing.T) {

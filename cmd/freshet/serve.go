@@ -36,7 +36,8 @@ It listens on loopback, as there is no authentication yet: put a proxy that
 authenticates in front of it. It speaks HTTPS where tls.cert and tls.key name
 the files of a certificate. SIGTERM lets streams end on a whole event first.
 SIGHUP does the same and starts the program anew, with its configuration read
-again, on the same listening socket: no connect is refused. A socket given by
+again, on the same listening socket: no connect is refused. Where the new
+configuration is wrong the server says so and goes on as it is. A socket given by
 systemd (socket activation) is used in place of --listen.`,
 		Example: `  freshet serve -c freshet.yaml
   freshet serve --listen 127.0.0.1:8080 --data /var/lib/freshet
@@ -53,7 +54,10 @@ systemd (socket activation) is used in place of --listen.`,
 				return err
 			}
 			config.Version = c.version
-			return serve(cmd.Context(), config, newLogger(c.err, config.Log))
+			return serve(cmd.Context(), config, newLogger(c.err, config.Log), func() error {
+				_, err := f.load(os.Environ())
+				return err
+			})
 		},
 	}
 	flags := cmd.Flags()
@@ -70,11 +74,13 @@ systemd (socket activation) is used in place of --listen.`,
 	return cmd
 }
 
-// serve runs the server until ctx ends; on SIGHUP it puts a new process in its place.
-func serve(ctx context.Context, config app.Config, log *slog.Logger) (err error) {
+// serve runs the server until ctx ends; on SIGHUP it puts a new process in its place, if check finds that one
+// would start.
+func serve(ctx context.Context, config app.Config, log *slog.Logger, check func() error) (err error) {
 	if config.Listener, err = app.Inherited(); err != nil {
 		return err
 	}
+	asked := ctx // ends where the server is to stop for good
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -84,20 +90,26 @@ func serve(ctx context.Context, config app.Config, log *slog.Logger) (err error)
 	err = app.Run(ctx, config, log, func(s app.Server) {
 		context.AfterFunc(ctx, func() { signal.Stop(hangup) })
 		go func() {
-			select {
-			case <-hangup:
-				var err error
-				if listener, err = s.Listener(); err != nil {
-					log.ErrorContext(ctx, "cannot restart", "err", err)
+			for {
+				select {
+				case <-hangup:
+				case <-ctx.Done():
 					return
 				}
-				log.InfoContext(ctx, "restarting")
-				stop()
-			case <-ctx.Done():
+				err := check()
+				if err == nil {
+					listener, err = s.Listener()
+				}
+				if err == nil {
+					log.InfoContext(ctx, "restarting")
+					stop()
+					return
+				}
+				log.WarnContext(ctx, "not restarted: what runs goes on", "err", err)
 			}
 		}()
 	})
-	if err == nil && listener != nil {
+	if err == nil && listener != nil && asked.Err() == nil {
 		return app.Replace(listener)
 	}
 	return err

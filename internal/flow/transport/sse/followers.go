@@ -39,7 +39,7 @@ func (f *followers) add(conn net.Conn, head []byte, cursor *fanout.Cursor, p *sh
 	go func() {
 		defer f.running.Done()
 		ctx, hungUp := context.WithCancelCause(context.Background())
-		go func() { hungUp(readToEnd(conn)) }()
+		f.running.Go(func() { hungUp(readToEnd(conn)) })
 		_, err := goOn(ctx, socket{conn}, head, cursor, p, reader, false, greeted)
 		f.leave(conn, reader, err)
 	}()
