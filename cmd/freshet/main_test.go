@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,13 @@ func TestScripts(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(answer))
 			env.Defer(server.Close)
 			env.Defer(server.CloseClientConnections) // streams are open
+			secure := httptest.NewTLSServer(http.HandlerFunc(answer))
+			env.Defer(secure.Close)
+			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), ca, 0o600); err != nil {
+				return err
+			}
+			env.Setenv("TLS_SERVER", secure.URL)
 			port, err := freePort()
 			env.Setenv("FRESHET_SERVER", server.URL)
 			env.Setenv("PORT", port)

@@ -2,9 +2,13 @@ package load_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,12 +20,12 @@ import (
 )
 
 // start runs a whole Freshet.
-func start(t *testing.T) (*load.Server, *client.Client) {
+func start(t *testing.T, tls app.TLSConfig, roots *x509.CertPool) (*load.Server, *client.Client) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan app.Server, 1), make(chan error, 1)
 	go func() {
-		ended <- app.Run(ctx, app.Config{Listen: "127.0.0.1:0", Data: t.TempDir(), Dev: true, Journal: app.JournalConfig{Sync: "1s"}},
+		ended <- app.Run(ctx, app.Config{Listen: "127.0.0.1:0", Data: t.TempDir(), Dev: true, TLS: tls, Journal: app.JournalConfig{Sync: "1s"}},
 			slog.New(slog.DiscardHandler), func(s app.Server) { ready <- s })
 	}()
 	t.Cleanup(func() {
@@ -37,11 +41,11 @@ func start(t *testing.T) (*load.Server, *client.Client) {
 		ended <- nil
 		t.Fatal(err)
 	}
-	c, err := client.New(s.URL, client.Config{})
+	c, err := client.New(s.URL, client.Config{RootCAs: roots})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := load.Freshet(s.URL, c, nil, []int{os.Getpid()})
+	server, err := load.Freshet(s.URL, c, roots, []int{os.Getpid()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +55,36 @@ func start(t *testing.T) (*load.Server, *client.Client) {
 // Every scenario, small, against a whole server: what comes is complete, in order and right, and
 // nothing is left behind.
 func TestScenarios(t *testing.T) {
-	server, c := start(t)
+	server, c := start(t, app.TLSConfig{}, nil)
 	t.Run("all", func(t *testing.T) { small(t, server) })
 	for topic, err := range c.Topics(t.Context(), client.ListOptions{}) {
 		t.Errorf("topic %s is left behind, %v", topic.Name, err)
+	}
+}
+
+// Subscribers and publishers speak TLS as well.
+func TestTLS(t *testing.T) {
+	lender := httptest.NewTLSServer(nil) // of a certificate
+	defer lender.Close()
+	pair := lender.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := app.TLSConfig{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	for name, block := range map[string]*pem.Block{files.Cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, files.Key: {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(lender.Certificate())
+	server, _ := start(t, files, roots)
+	fixed, _ := load.Find("fixed")
+	r, err := load.Run(t.Context(), server, fixed, load.Params{Subscribers: 10, Rate: 50, Duration: 500 * time.Millisecond})
+	if err != nil || r.Published == 0 || r.Delivered != 10*r.Published {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -104,7 +134,7 @@ func small(t *testing.T, server *load.Server) {
 }
 
 func TestSaturate(t *testing.T) {
-	server, _ := start(t)
+	server, _ := start(t, app.TLSConfig{}, nil)
 	s, _ := load.Find("saturate")
 	var said []string
 	ctx, cancel := context.WithCancelCause(t.Context())
