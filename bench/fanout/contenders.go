@@ -2,27 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"freshet/client"
 	"freshet/internal/load"
+	"freshet/internal/selfsigned"
 )
 
 // The names by which the targets refer to contenders.
@@ -72,10 +66,14 @@ func freshetServer(sync string) *contender {
 		base := fmt.Sprintf("http://127.0.0.1:%d", port)
 		var roots *x509.CertPool
 		if r.tls {
-			var err error
-			if roots, err = certificate(dir); err != nil {
+			pair, err := selfsigned.New()
+			if err == nil {
+				err = pair.Write(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+			}
+			if err != nil {
 				return nil, nil, err
 			}
+			roots = pair.Roots
 			config += "tls: {cert: cert.pem, key: key.pem}\n"
 			base = "https" + strings.TrimPrefix(base, "http")
 		}
@@ -90,31 +88,6 @@ func freshetServer(sync string) *contender {
 		return []string{binary, "serve", "-c", "freshet.yaml"}, server, err
 	}
 	return c
-}
-
-// certificate makes one for loopback, and its key, and returns what vouches for it.
-func certificate(dir string) (*x509.CertPool, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(text)
-	return roots, errors.Join(os.WriteFile(filepath.Join(dir, "cert.pem"), text, 0o600),
-		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
 }
 
 // self is one of the servers that this program has in it; they speak as Freshet does.

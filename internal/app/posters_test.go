@@ -54,7 +54,7 @@ func manyPosters(t *testing.T, on path) {
 	next := map[int]int{}
 	for n := range posters * each * 4 / 5 {
 		var m struct{ Poster, N int }
-		id, data := log.event(t, &m)
+		id, data := log.event(&m)
 		if !strings.HasPrefix(id, fmt.Sprint(n+1, "-")) || m.N != next[m.Poster] {
 			t.Fatalf("message %d has id %s: %s", n+1, id, data)
 		}
@@ -81,8 +81,8 @@ func manyPosters(t *testing.T, on path) {
 }
 
 // event reads the next event's data into v.
-func (s *stream) event(t *testing.T, v any) (id, data string) {
-	t.Helper()
+func (s *stream) event(v any) (id, data string) {
+	s.t.Helper()
 	for line := range strings.Lines(s.next()) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch name {
@@ -93,7 +93,7 @@ func (s *stream) event(t *testing.T, v any) (id, data string) {
 		}
 	}
 	if err := json.Unmarshal([]byte(data), v); err != nil {
-		t.Fatalf("%v: %s", err, data)
+		s.t.Fatalf("%v: %s", err, data)
 	}
 	return id, data
 }

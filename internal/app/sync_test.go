@@ -28,6 +28,7 @@ func once(t *testing.T, data string, topics []freshet.Topic, use func(base strin
 	return out.String()
 }
 
+// locked is a log that may be read while it is written.
 type locked struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -37,6 +38,12 @@ func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.Buffer.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
 }
 
 func history(t *testing.T, url string) string {

@@ -1,26 +1,19 @@
 package app_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"freshet"
 	"freshet/internal/app"
+	"freshet/internal/selfsigned"
 )
 
 // A path is a way on which a stream is written.
@@ -39,7 +32,7 @@ func (on path) serve(t *testing.T, c app.Config) string {
 	t.Helper()
 	c.Portable = on.portable
 	if on.tls {
-		c.TLS = testKeys.files(t)
+		c.TLS = filesOf(t, testKeys)
 	}
 	url := serve(t, c)
 	if on.http1 {
@@ -61,7 +54,7 @@ func (c clients) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestMain(m *testing.M) {
 	two := http.DefaultTransport.(*http.Transport).Clone()
-	two.TLSClientConfig = &tls.Config{RootCAs: testKeys.roots, MinVersion: tls.VersionTLS12}
+	two.TLSClientConfig = &tls.Config{RootCAs: testKeys.Roots, MinVersion: tls.VersionTLS12}
 	one := two.Clone()
 	one.TLSClientConfig.NextProtos = []string{"http/1.1"}
 	one.ForceAttemptHTTP2 = false
@@ -71,64 +64,34 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// keys are a certificate of the loopback addresses and its key, in PEM.
-type keys struct {
-	cert, key []byte
-	roots     *x509.CertPool
-}
-
 var testKeys = newKeys()
 
-func newKeys() keys {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newKeys() selfsigned.Pair {
+	p, err := selfsigned.New()
 	if err != nil {
 		panic(err)
 	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		panic(err)
-	}
-	k := keys{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), roots: x509.NewCertPool(),
-		key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
-	}
-	k.roots.AppendCertsFromPEM(k.cert)
-	return k
+	return p
 }
 
-// files writes them into a directory of the test.
-func (k keys) files(t *testing.T) app.TLSConfig {
+// filesOf writes a certificate and its key into a directory of the test.
+func filesOf(t *testing.T, p selfsigned.Pair) app.TLSConfig {
 	t.Helper()
 	dir := t.TempDir()
 	c := app.TLSConfig{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	k.write(t, c)
+	write(t, p, c)
 	return c
 }
 
-func (k keys) write(t *testing.T, c app.TLSConfig) {
+func write(t *testing.T, p selfsigned.Pair, c app.TLSConfig) {
 	t.Helper()
-	for file, data := range map[string][]byte{c.Cert: k.cert, c.Key: k.key} {
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := p.Write(c.Cert, c.Key); err != nil {
+		t.Fatal(err)
 	}
 }
 
 func TestTLS(t *testing.T) {
-	c := testKeys.files(t)
+	c := filesOf(t, testKeys)
 	url := serve(t, app.Config{TLS: c, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}})
 	if !strings.HasPrefix(url, "https://") {
 		t.Errorf("the server says that it is at %s", url)
@@ -141,7 +104,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	addr := strings.TrimPrefix(url, "https://")
-	if _, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: testKeys.roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // that is the test
+	if _, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: testKeys.Roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // that is the test
 		t.Error("TLS 1.1 was accepted")
 	}
 	if resp, text := do(t, "GET", "http://"+addr+"/", ""); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, "HTTPS") {
@@ -168,8 +131,8 @@ func TestHangUpOverTLS(t *testing.T) {
 
 // A certificate that is renewed is used without a restart; one that is broken is not.
 func TestRenewedCertificate(t *testing.T) {
-	c := testKeys.files(t)
-	var log syncBuffer
+	c := filesOf(t, testKeys)
+	var log locked
 	url := serveLogged(t, app.Config{TLS: c}, slog.New(slog.NewTextHandler(&log, nil)))
 	addr := strings.TrimPrefix(url, "https://")
 	shown := func(roots *x509.CertPool) bool {
@@ -190,14 +153,14 @@ func TestRenewedCertificate(t *testing.T) {
 	if err := os.WriteFile(c.Cert, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until("a broken certificate", func() bool { return shown(testKeys.roots) && strings.Contains(log.String(), "cannot be used") })
+	until("a broken certificate", func() bool { return shown(testKeys.Roots) && strings.Contains(log.String(), "cannot be used") })
 	renewed := newKeys()
-	renewed.write(t, c)
-	until("a renewed certificate", func() bool { return shown(renewed.roots) })
+	write(t, renewed, c)
+	until("a renewed certificate", func() bool { return shown(renewed.Roots) })
 }
 
 func TestTLSConfig(t *testing.T) {
-	good, other := testKeys.files(t), newKeys().files(t)
+	good, other := filesOf(t, testKeys), filesOf(t, newKeys())
 	for name, tt := range map[string]struct {
 		c    app.TLSConfig
 		want []string // in the error; none: there is none
@@ -225,22 +188,4 @@ func TestTLSConfig(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -3,10 +3,8 @@ package load_test
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"freshet/client"
 	"freshet/internal/app"
 	"freshet/internal/load"
+	"freshet/internal/selfsigned"
 )
 
 // start runs a whole Freshet.
@@ -64,23 +63,16 @@ func TestScenarios(t *testing.T) {
 
 // Subscribers and publishers speak TLS as well.
 func TestTLS(t *testing.T) {
-	lender := httptest.NewTLSServer(nil) // of a certificate
-	defer lender.Close()
-	pair := lender.TLS.Certificates[0]
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	pair, err := selfsigned.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	files := app.TLSConfig{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	for name, block := range map[string]*pem.Block{files.Cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, files.Key: {Type: "PRIVATE KEY", Bytes: key}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := pair.Write(files.Cert, files.Key); err != nil {
+		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(lender.Certificate())
-	server, _ := start(t, files, roots)
+	server, _ := start(t, files, pair.Roots)
 	fixed, _ := load.Find("fixed")
 	r, err := load.Run(t.Context(), server, fixed, load.Params{Subscribers: 10, Rate: 50, Duration: 500 * time.Millisecond})
 	if err != nil || r.Published == 0 || r.Delivered != 10*r.Published {
