@@ -65,7 +65,7 @@ func (s store) Read(ctx context.Context, id freshet.TopicID, after uint64) iter.
 }
 
 func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
-	err := s.AppendAll(ctx, id, head, events)
+	err := s.Journal.Append(ctx, id, head, events)
 	if errors.Is(err, journal.ErrFenced) {
 		err = fmt.Errorf("%w: %w", freshet.ErrConflict, err)
 	}

@@ -80,21 +80,15 @@ func (r *runner) storeLocked(ctx context.Context, group []*push) {
 	const attempts = 3 // an owner that was deposed meets another's event at most now and then
 	var err error
 	var changes []change
+	var events []freshet.Event
 	for range attempts {
 		if err = r.loadLocked(ctx); err != nil {
 			break
 		}
-		if changes = r.changesLocked(group); len(changes) == 0 {
+		if changes, events = r.changesLocked(group); len(events) == 0 {
 			break
 		}
-		events := make([]freshet.Event, len(changes))
-		for i := range changes {
-			events[i] = changes[i].event
-		}
 		if err = r.appendLocked(ctx, events); err == nil {
-			for i := range changes {
-				changes[i].event = events[i]
-			}
 			break
 		}
 		r.loaded = false // what the journal holds is not what was thought; read it again
@@ -102,26 +96,17 @@ func (r *runner) storeLocked(ctx context.Context, group []*push) {
 			break
 		}
 	}
-	if err != nil {
-		r.loaded = false
-		if ctx.Err() == nil {
-			r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
-		}
+	switch {
+	case err == nil:
+		r.adoptLocked(ctx, changes, events)
+	case ctx.Err() == nil:
+		r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
 	}
-	r.answerLocked(ctx, group, changes, err)
+	r.answerLocked(ctx, group, err)
 }
 
-// answerLocked tells pushes what came of them, and makes the changes the topic's state.
-func (r *runner) answerLocked(ctx context.Context, group []*push, changes []change, err error) {
-	if err == nil {
-		for _, c := range changes {
-			c.push.event = c.event
-			r.adoptLocked(ctx, c)
-		}
-		if len(changes) > 0 {
-			r.tidyLocked(ctx, 1)
-		}
-	}
+// answerLocked tells pushes what came of them.
+func (r *runner) answerLocked(ctx context.Context, group []*push, err error) {
 	for _, p := range group {
 		fault, refused := errors.AsType[freshet.Fault](p.err)
 		switch {
@@ -145,18 +130,17 @@ func (r *runner) answerLocked(ctx context.Context, group []*push, changes []chan
 	}
 }
 
-// A change is the event that a push leads to.
+// A change is what belongs to the event that a push leads to.
 type change struct {
-	push  *push
-	event freshet.Event
-	ops   int // operations of a patch
-	size  int // bytes of the document, or message, after it
+	push *push
+	ops  int // operations of a patch
+	size int // bytes of the document, or message, after it
 }
 
 // changesLocked are the events that the pushes lead to, one after the other. The document is then the one
 // after all of them, so the topic has to be loaded anew if they cannot be appended. A push that is no
 // payload gets its fault.
-func (r *runner) changesLocked(group []*push) (changes []change) {
+func (r *runner) changesLocked(group []*push) (changes []change, events []freshet.Event) {
 	at := r.head
 	for _, p := range group {
 		next, err := r.parseLocked(p.payload.Data)
@@ -176,10 +160,10 @@ func (r *runner) changesLocked(group []*push) (changes []change) {
 			r.offer(ev.Revision, ev.Tag, doc)
 			r.doc, r.spare = next, r.doc
 		}
-		changes = append(changes, change{p, ev, ops, len(doc)})
+		changes, events = append(changes, change{p, ops, len(doc)}), append(events, ev)
 		at = ev.Position
 	}
-	return changes
+	return changes, events
 }
 
 func (r *runner) parseLocked(data []byte) (*jsonpatch.Document, error) {

@@ -128,7 +128,8 @@ func (f *Flow) Close() {
 // EndFeeds ends every stream that is followed now and refuses new ones, while sources go on until Close.
 func (f *Flow) EndFeeds() { f.stop(ErrStopping) }
 
-// Put makes a topic run as configured by c, which is not to be changed any more. One that runs already goes on with its history and followers.
+// Put makes a topic run as configured by c, which is not to be changed any more. One that runs already goes on
+// with its history and followers.
 func (f *Flow) Put(c *freshet.Topic) error {
 	src, err := f.NewSource(*c)
 	if err != nil {

@@ -84,18 +84,27 @@ func (r *runner) appendLocked(ctx context.Context, events []freshet.Event) error
 	return nil
 }
 
-// adoptLocked takes note of an event that was appended. The document is the one after it already.
-func (r *runner) adoptLocked(ctx context.Context, c change) {
+// adoptLocked takes note of events that were appended. The document is the one after them already.
+func (r *runner) adoptLocked(ctx context.Context, changes []change, events []freshet.Event) {
+	if len(events) == 0 {
+		return
+	}
 	if r.fault != nil {
 		r.fault = nil
 		r.log.InfoContext(ctx, "the source works again")
 	}
-	r.docAt = c.event
-	if r.docAt.Data = nil; r.topic.Kind == freshet.KindEvent {
-		r.message = bytes.Clone(c.event.Data)
+	for i, ev := range events {
+		c := changes[i]
+		c.push.event = ev
+		r.stats.published(r.topic.Name, ev)
+		r.told(Change{Time: ev.Time, Topic: r.topic.Name, Type: ev.Type, Revision: ev.Revision, Operations: c.ops, Bytes: len(ev.Data), DocumentBytes: c.size})
 	}
-	r.stats.published(r.topic.Name, c.event)
-	r.told(Change{Time: c.event.Time, Topic: r.topic.Name, Type: c.event.Type, Revision: c.event.Revision, Operations: c.ops, Bytes: len(c.event.Data), DocumentBytes: c.size})
+	r.docAt = events[len(events)-1]
+	if r.topic.Kind == freshet.KindEvent {
+		r.message = bytes.Clone(r.docAt.Data)
+	}
+	r.docAt.Data = nil
+	r.tidyLocked(ctx, 1)
 }
 
 // Unchanged takes note that the document is still current.

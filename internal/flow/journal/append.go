@@ -13,26 +13,16 @@ import (
 	"freshet"
 )
 
-// Append stores an event after head, which is where the caller last saw the topic's end: the zero
-// Position for the first event ever. Revision and Tag of the event are the caller's, its Sequence is
-// ignored; the position returned has the one that the store gave. When Append returns, the event is
-// as durable as the store's sync setting makes it.
+// Append stores events after head, which is where the caller last saw the topic's end: the zero Position
+// for the first event ever. Each follows the one before; all are stored or none. Their revisions and tags
+// are the caller's; Append sets their sequences. When it returns, they are as durable as the store's sync
+// setting makes them.
 //
-// Errors: ErrFenced when head is not the end, and nothing was stored; freshet.ErrTooLarge;
-// ErrBroken when the store lost its end; freshet.ErrUnavailable, or ctx's, when the outcome is not
-// known: if the event was stored after all the next Append is fenced, and Head shows it.
-func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
-	events := []freshet.Event{ev}
-	err := j.AppendAll(ctx, id, head, events)
-	if err != nil {
-		return freshet.Position{}, err
-	}
-	return events[0].Position, nil
-}
-
-// AppendAll is Append of several events, all or none of them, of which each follows the one before. It
-// sets their sequences. What would not fit into one message together (Fits) is freshet.ErrTooLarge.
-func (j *Journal) AppendAll(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+// Errors: ErrFenced when head is not the end, and nothing was stored; freshet.ErrTooLarge, also for what
+// would not fit into one message together (Fits); ErrBroken when the store lost its end;
+// freshet.ErrUnavailable, or ctx's, when the outcome is not known: if the events were stored after all the
+// next Append is fenced, and Head shows it.
+func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
 	if err := j.append(ctx, id, head, events); err != nil {
 		return fmt.Errorf("append to %s after %s: %w", id, head, err)
 	}

@@ -25,7 +25,7 @@ func BenchmarkAppend(b *testing.B) {
 				ev := patch(1, strings.Repeat("x", size))
 				for b.Loop() {
 					ev.Revision++
-					head = must(j.Append(b.Context(), id, head, ev))(b)
+					head = must(j.AppendOne(b.Context(), id, head, ev))(b)
 				}
 			})
 		}
@@ -36,7 +36,7 @@ func BenchmarkHead(b *testing.B) {
 	for _, size := range []int{1 << 10, 50 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
 			j, id := open(b, b.TempDir()), journal.ID("a")
-			must(j.Append(b.Context(), id, freshet.Position{}, patch(1, strings.Repeat("x", size))))(b)
+			must(j.AppendOne(b.Context(), id, freshet.Position{}, patch(1, strings.Repeat("x", size))))(b)
 			for b.Loop() {
 				must(j.Head(b.Context(), id))(b)
 			}
@@ -59,7 +59,7 @@ func BenchmarkTail(b *testing.B) {
 	ev := patch(1, strings.Repeat("x", 1<<10))
 	for b.Loop() {
 		ev.Revision++
-		head = must(j.Append(b.Context(), id, head, ev))(b)
+		head = must(j.AppendOne(b.Context(), id, head, ev))(b)
 		if err := <-arrived; err != nil {
 			b.Fatal(err)
 		}

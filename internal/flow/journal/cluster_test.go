@@ -41,7 +41,7 @@ func TestCluster(t *testing.T) {
 	if h := must(reader.Head(t.Context(), id))(t); !same(h, events[99]) {
 		t.Errorf("head %v; want %v", h.Position, events[99].Position)
 	}
-	if at, err := reader.Append(t.Context(), id, events[50].Position, patch(52, "")); !errors.Is(err, journal.ErrFenced) {
+	if at, err := reader.AppendOne(t.Context(), id, events[50].Position, patch(52, "")); !errors.Is(err, journal.ErrFenced) {
 		t.Errorf("append after an old head = %v, %v", at, err)
 	}
 	js := must(jetstream.New(connect(servers[0])))(t)

@@ -49,7 +49,7 @@ func appendForEver(dir string) error {
 		if at.Revision%300 == 0 { // in parts now and then
 			ev.Data = append(make([]byte, 4<<20), ev.Data...)
 		}
-		if at, err = j.Append(ctx, id, at, ev); err != nil {
+		if at, err = j.AppendOne(ctx, id, at, ev); err != nil {
 			return err
 		}
 		fmt.Println(at) // one write

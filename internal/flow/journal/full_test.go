@@ -42,7 +42,7 @@ func TestDiskFull(t *testing.T) {
 	var failed error
 	for rev := 11; failed == nil && rev < 1000; rev++ { // blocks that the store has already may still take some
 		ev := patch(rev, fmt.Sprintf("%0100000d", rev))
-		if ev.Position, failed = j.Append(t.Context(), id, head, ev); failed == nil {
+		if ev.Position, failed = j.AppendOne(t.Context(), id, head, ev); failed == nil {
 			head, events = ev.Position, append(events, ev)
 		}
 	}
@@ -62,7 +62,7 @@ func TestDiskFull(t *testing.T) {
 		last, err := j.Head(t.Context(), id) // the failed one may have been stored after all
 		if err == nil {
 			ev := patch(int(last.Revision)+1, "after")
-			if _, err = j.Append(t.Context(), id, last.Position, ev); err == nil {
+			if _, err = j.AppendOne(t.Context(), id, last.Position, ev); err == nil {
 				break
 			}
 		}

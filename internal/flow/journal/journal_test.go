@@ -54,7 +54,7 @@ func fill(t testing.TB, j *journal.Journal, id freshet.TopicID, head freshet.Pos
 	var all []freshet.Event
 	for rev := int(head.Revision) + 1; rev <= to; rev++ {
 		ev := patch(rev, fmt.Sprintf(`[%d]`, rev))
-		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
+		ev.Position = must(j.AppendOne(t.Context(), id, head, ev))(t)
 		head = ev.Position
 		all = append(all, ev)
 	}
@@ -112,7 +112,7 @@ func TestAppendReadsBack(t *testing.T) {
 	}
 	var head freshet.Position
 	for i := range events {
-		at := must(j.Append(t.Context(), id, head, events[i]))(t)
+		at := must(j.AppendOne(t.Context(), id, head, events[i]))(t)
 		if at.Revision != events[i].Revision || at.Tag != events[i].Tag || at.Sequence <= head.Sequence {
 			t.Fatalf("appended at %v after %v", at, head)
 		}
@@ -135,7 +135,7 @@ func TestAppendReadsBack(t *testing.T) {
 		}
 	}
 	for _, bad := range []freshet.Event{{}, {Type: "a b"}, {Type: "patch", Position: freshet.Position{Tag: "-"}}} {
-		if at, err := j.Append(t.Context(), id, head, bad); err == nil {
+		if at, err := j.AppendOne(t.Context(), id, head, bad); err == nil {
 			t.Errorf("append of %+v = %v", bad, at)
 		}
 	}
@@ -154,22 +154,24 @@ func TestAppendIsFenced(t *testing.T) {
 	e := must(engine.Open(engine.Config{Dir: dir, Sync: "1m"}))(t)
 	defer func() { _ = e.Close() }()
 	a, b, id := on(t, e, journal.Config{}), on(t, e, journal.Config{}), journal.ID("a")
-	first := must(a.Append(t.Context(), id, freshet.Position{}, patch(1, "1")))(t)
-	second := must(b.Append(t.Context(), id, first, patch(2, "2")))(t)
+	first := must(a.AppendOne(t.Context(), id, freshet.Position{}, patch(1, "1")))(t)
+	second := must(b.AppendOne(t.Context(), id, first, patch(2, "2")))(t)
 	for name, try := range map[string]func() (freshet.Position, error){
-		"an old head": func() (freshet.Position, error) { return a.Append(t.Context(), id, first, patch(2, "other")) },
+		"an old head": func() (freshet.Position, error) { return a.AppendOne(t.Context(), id, first, patch(2, "other")) },
 		"no head": func() (freshet.Position, error) {
-			return a.Append(t.Context(), id, freshet.Position{}, patch(1, "other"))
+			return a.AppendOne(t.Context(), id, freshet.Position{}, patch(1, "other"))
 		},
 		"a head not stored": func() (freshet.Position, error) {
-			return a.Append(t.Context(), id, freshet.Position{Revision: 9, Sequence: 99}, patch(10, ""))
+			return a.AppendOne(t.Context(), id, freshet.Position{Revision: 9, Sequence: 99}, patch(10, ""))
 		},
 		"another tag": func() (freshet.Position, error) {
 			p := second
 			p.Tag = "x"
-			return a.Append(t.Context(), id, p, patch(3, ""))
+			return a.AppendOne(t.Context(), id, p, patch(3, ""))
 		},
-		"another topic": func() (freshet.Position, error) { return a.Append(t.Context(), journal.ID("b"), second, patch(3, "")) },
+		"another topic": func() (freshet.Position, error) {
+			return a.AppendOne(t.Context(), journal.ID("b"), second, patch(3, ""))
+		},
 	} {
 		if at, err := try(); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("append after %s = %v, %v", name, at, err)
@@ -178,7 +180,7 @@ func TestAppendIsFenced(t *testing.T) {
 	if got, err := collect(a.Read(t.Context(), id, 0)); err != nil || len(got) != 2 {
 		t.Errorf("read %v, %v", got, err)
 	}
-	if _, err := a.Append(t.Context(), id, second, patch(3, "3")); err != nil {
+	if _, err := a.AppendOne(t.Context(), id, second, patch(3, "3")); err != nil {
 		t.Errorf("append after the head: %v", err)
 	}
 }
@@ -207,7 +209,7 @@ func TestKeyframe(t *testing.T) {
 	put(4, nil)
 	fault := patch(5, "{}") // same revision, later
 	fault.Tag, fault.Type = events[4].Tag, freshet.TypeError
-	at := must(j.Append(t.Context(), id, events[4].Position, fault))(t)
+	at := must(j.AppendOne(t.Context(), id, events[4].Position, fault))(t)
 	if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: at, Type: freshet.TypeSnapshot}); err != nil {
 		t.Error(err)
 	}
@@ -221,7 +223,7 @@ func TestLargeBodies(t *testing.T) {
 	var events []freshet.Event
 	for i, size := range []int{1 << 10, 20 << 20, 3, 4 << 20, 4<<20 - 4<<10} {
 		ev := patch(i+1, strings.Repeat(fmt.Sprint(i), size))
-		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
+		ev.Position = must(j.AppendOne(t.Context(), id, head, ev))(t)
 		head, events = ev.Position, append(events, ev)
 		if err := j.PutKeyframe(t.Context(), id, ev); err != nil {
 			t.Fatal(err)
@@ -236,7 +238,7 @@ func TestLargeBodies(t *testing.T) {
 	if h := must(j.Head(t.Context(), id))(t); !same(h, events[len(events)-1]) {
 		t.Error("head differs")
 	}
-	if _, err := j.Append(t.Context(), id, head, patch(9, strings.Repeat("x", freshet.MaxPayload+1))); !errors.Is(err, freshet.ErrTooLarge) {
+	if _, err := j.AppendOne(t.Context(), id, head, patch(9, strings.Repeat("x", freshet.MaxPayload+1))); !errors.Is(err, freshet.ErrTooLarge) {
 		t.Errorf("append of too much: %v", err)
 	}
 	if err := j.Trim(t.Context(), id, 0, 2, 0); err != nil {
@@ -270,7 +272,7 @@ func TestDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := j.Append(t.Context(), id, events[2].Position, patch(4, "")); !errors.Is(err, journal.ErrFenced) {
+	if _, err := j.AppendOne(t.Context(), id, events[2].Position, patch(4, "")); !errors.Is(err, journal.ErrFenced) {
 		t.Errorf("append to what was deleted: %v", err)
 	}
 	if h := must(j.Head(t.Context(), id))(t); h.Position != (freshet.Position{}) {

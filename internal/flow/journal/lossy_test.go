@@ -83,7 +83,7 @@ func TestLostAnswers(t *testing.T) {
 		if n == 20 {
 			ev.Data = make([]byte, 5<<20)
 		}
-		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
+		ev.Position = must(j.AppendOne(t.Context(), id, head, ev))(t)
 		head, events = ev.Position, append(events, ev)
 		if n%10 == 0 {
 			if err := j.PutKeyframe(t.Context(), id, ev); err != nil {

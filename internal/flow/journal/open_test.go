@@ -26,7 +26,7 @@ func many(t testing.TB, dir string, topics, entries int) {
 				for head := (freshet.Position{}); int(head.Revision) < entries; head = ev.Position {
 					ev.Revision = head.Revision + 1
 					var err error
-					if ev.Position, err = j.Append(t.Context(), id, head, ev); err != nil {
+					if ev.Position, err = j.AppendOne(t.Context(), id, head, ev); err != nil {
 						t.Error(err)
 						return
 					}

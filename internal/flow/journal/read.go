@@ -86,14 +86,7 @@ func (j *Journal) Lookup(ctx context.Context, id freshet.TopicID, sequence uint6
 
 // lookup is the entry with exactly this sequence, or errNone.
 func (j *Journal) lookup(ctx context.Context, at place, sequence uint64) (Entry, error) {
-	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(messageOf(sequence), 1)})
-	if err == nil && msg.seq != messageOf(sequence) {
-		err = errNone
-	}
-	if err != nil {
-		return Entry{}, err
-	}
-	all, err := j.entries(ctx, at, msg)
+	all, err := j.around(ctx, at, sequence)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -103,6 +96,18 @@ func (j *Journal) lookup(ctx context.Context, at place, sequence uint64) (Entry,
 		}
 	}
 	return Entry{}, errNone
+}
+
+// around are the entries of the message that an entry with this sequence is in, or errNone.
+func (j *Journal) around(ctx context.Context, at place, sequence uint64) ([]Entry, error) {
+	msg, err := j.strong(ctx, at.stream, query{Next: at.entry(), Seq: max(messageOf(sequence), 1)})
+	if err == nil && msg.seq != messageOf(sequence) {
+		err = errNone
+	}
+	if err != nil {
+		return nil, err
+	}
+	return j.entries(ctx, at, msg)
 }
 
 // LookupTime is the last entry whose Time is not after t. It takes the times of a log to rise with
@@ -246,14 +251,7 @@ func (r *reader) amid(end uint64) bool {
 
 // restOfMessage yields what comes after last in the same message.
 func (r *reader) restOfMessage(ctx context.Context, yield func(freshet.Event, error) bool) (done bool, err error) {
-	msg, err := r.j.strong(ctx, r.at.stream, query{Next: r.at.entry(), Seq: messageOf(r.last)})
-	if err == nil && msg.seq != messageOf(r.last) {
-		err = errNone
-	}
-	var all []Entry
-	if err == nil {
-		all, err = r.j.entries(ctx, r.at, msg)
-	}
+	all, err := r.j.around(ctx, r.at, r.last)
 	if errors.Is(err, errNone) || errors.Is(err, errParts) {
 		return false, freshet.ErrGone // retention has come by
 	}

@@ -35,7 +35,7 @@ func (j *Journal) trim(ctx context.Context, id freshet.TopicID, maxAge time.Dura
 		if err != nil {
 			return err
 		}
-		t = tail{head: sequence(last, m.n), stored: last, count: m.count, bytes: m.bytes}
+		t = tail{stored: last, count: m.count, bytes: m.bytes}
 	}
 	within := func(o origin) bool {
 		return (maxAge <= 0 || time.Since(o.at) <= maxAge) &&

@@ -120,7 +120,7 @@ func TestTrim(t *testing.T) {
 		case n < 30:
 			ev := patch(len(h.events)+1, strings.Repeat("x", rng.IntN(50)))
 			ev.Time = start.Add(time.Duration(step) * time.Second)
-			ev.Position = must(j.Append(t.Context(), h.id, h.head(), ev))(t)
+			ev.Position = must(j.AppendOne(t.Context(), h.id, h.head(), ev))(t)
 			h.events = append(h.events, ev)
 		case n < 34 && len(h.events) > 0:
 			key := max(h.kept-1, h.key(), 0) // not of an entry that is gone, but for the one before the first
@@ -245,7 +245,7 @@ func TestEmptiedLogGoesOnFromTheKeyframe(t *testing.T) {
 			}
 		}
 		for _, head := range []freshet.Position{{}, events[1].Position} {
-			if at, err := j.Append(t.Context(), id, head, patch(9, "")); !errors.Is(err, journal.ErrFenced) {
+			if at, err := j.AppendOne(t.Context(), id, head, patch(9, "")); !errors.Is(err, journal.ErrFenced) {
 				t.Errorf("append after %v = %v, %v", head, at, err)
 			}
 		}
@@ -318,7 +318,7 @@ func TestLookupTime(t *testing.T) {
 		fill(t, j, journal.ID(freshet.TopicName(fmt.Sprint(i))), freshet.Position{}, 2) // others in between
 		ev := patch(i+1, "")
 		ev.Time = start.Add(time.Duration(i/2) * time.Minute) // two at each minute
-		head = must(j.Append(t.Context(), id, head, ev))(t)
+		head = must(j.AppendOne(t.Context(), id, head, ev))(t)
 		if i == 39 {
 			if err := j.PutKeyframe(t.Context(), id, freshet.Event{Position: head, Type: freshet.TypeSnapshot}); err != nil {
 				t.Fatal(err)
@@ -359,7 +359,7 @@ func TestBudgetTakesTheOldest(t *testing.T) {
 	var events []freshet.Event
 	for i := range 7 {
 		ev := patch(i+1, strings.Repeat("x", 5<<20-i))
-		ev.Position = must(j.Append(t.Context(), id, head, ev))(t)
+		ev.Position = must(j.AppendOne(t.Context(), id, head, ev))(t)
 		head, events = ev.Position, append(events, ev)
 	}
 	oldest := must(j.Oldest(t.Context(), id))(t)
@@ -373,7 +373,7 @@ func TestBudgetTakesTheOldest(t *testing.T) {
 	if _, err := collect(j.Read(t.Context(), id, 0)); !errors.Is(err, freshet.ErrGone) {
 		t.Errorf("read from the start: %v", err)
 	}
-	if _, err := j.Append(t.Context(), id, head, patch(99, strings.Repeat("x", 9<<20))); !errors.Is(err, freshet.ErrTooLarge) {
+	if _, err := j.AppendOne(t.Context(), id, head, patch(99, strings.Repeat("x", 9<<20))); !errors.Is(err, freshet.ErrTooLarge) {
 		t.Errorf("append of more than fits: %v", err)
 	}
 }

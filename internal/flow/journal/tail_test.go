@@ -66,7 +66,7 @@ func TestTailBesideAppends(t *testing.T) {
 				head, err := j.Head(ctx, id)
 				for err == nil && head.Revision < entries {
 					ev := patch(int(head.Revision)+1, fmt.Sprintf("[%d]", head.Revision+1))
-					head.Position, err = j.Append(ctx, id, head.Position, ev)
+					head.Position, err = j.AppendOne(ctx, id, head.Position, ev)
 				}
 				if err == nil {
 					return
@@ -102,7 +102,7 @@ func TestOneWriterWins(t *testing.T) {
 				if round == 7 {
 					body = string(make([]byte, 5<<20)) // in parts
 				}
-				at, err := mine.Append(t.Context(), id, head, patch(round+1, body))
+				at, err := mine.AppendOne(t.Context(), id, head, patch(round+1, body))
 				if err == nil {
 					won <- at
 				} else if !errors.Is(err, journal.ErrFenced) {
@@ -176,7 +176,7 @@ func TestTailEnds(t *testing.T) {
 		if !errors.Is(last, freshet.ErrUnavailable) {
 			t.Error(last)
 		}
-		if _, err := j.Append(t.Context(), id, freshet.Position{}, patch(1, "")); !errors.Is(err, freshet.ErrUnavailable) {
+		if _, err := j.AppendOne(t.Context(), id, freshet.Position{}, patch(1, "")); !errors.Is(err, freshet.ErrUnavailable) {
 			t.Error(err)
 		}
 	})
@@ -189,7 +189,7 @@ func TestDeadlinesHold(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	why := errors.New("the test says so")
 	stop(why)
-	_, err := j.Append(ctx, id, freshet.Position{}, patch(1, ""))
+	_, err := j.AppendOne(ctx, id, freshet.Position{}, patch(1, ""))
 	_, err2 := j.Head(ctx, id)
 	_, err3 := collect(j.Read(ctx, id, 0))
 	for i, err := range []error{err, err2, err3, j.PutKeyframe(ctx, id, patch(1, "")), j.Trim(ctx, id, 1, 1, 1), j.Delete(ctx, id)} {

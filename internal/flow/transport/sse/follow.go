@@ -46,13 +46,8 @@ func (s socket) write(b []byte, within time.Duration) error {
 
 // follow writes head and then what the cursor says, until ctx or the feed ends; or, to get a cursor to
 // where its feed's memory begins, until it is live: then the error is nil. greeted says whether the reader
-// has got its first event.
-func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, untilLive bool) (greeted bool, err error) {
-	return goOn(ctx, out, head, cursor, p, reader, untilLive, false)
-}
-
-// goOn is follow for a reader that may have got its first event.
-func goOn(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, untilLive, greeted bool) (bool, error) {
+// has got its first event, before and after.
+func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, greeted, untilLive bool) (bool, error) {
 	if err := out.write(head, p.Stalled); err != nil {
 		return greeted, err
 	}

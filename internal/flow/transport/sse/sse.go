@@ -139,7 +139,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.C
 	if compress {
 		p, head = s.gzip, []byte(gzipHeader)
 	}
-	_, err := follow(r.Context(), out, head, cursor, p, reader, false)
+	_, err := follow(r.Context(), out, head, cursor, p, reader, false, false)
 	reader.Left(err)
 	panic(http.ErrAbortHandler)
 }
@@ -155,7 +155,7 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cur
 	var err error
 	greeted := false
 	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
-		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, true)
+		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false, true)
 		head = nil
 	}
 	switch {
