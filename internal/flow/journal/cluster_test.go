@@ -106,9 +106,11 @@ func cluster(t *testing.T) []*server.Server {
 			t.Fatal("a server does not start")
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); !slices.ContainsFunc(servers, (*server.Server).JetStreamIsLeader); {
+	// The leader that they elect places no stream until it has heard of each of them.
+	complete := func(s *server.Server) bool { return len(s.JetStreamClusterPeers()) == len(servers) }
+	for deadline := time.Now().Add(30 * time.Second); !slices.ContainsFunc(servers, complete); {
 		if time.Now().After(deadline) {
-			t.Fatal("the servers elect no leader")
+			t.Fatal("the servers elect no leader that knows them all")
 		}
 		<-time.After(20 * time.Millisecond)
 	}
