@@ -380,7 +380,7 @@ func TestAdHoc(t *testing.T) {
 	defer upstream.Close()
 	base := serve(t, app.Config{Dev: true, AdHoc: app.AdHocConfig{PollingPeriod: freshet.Duration(time.Minute)}})
 	target := upstream.URL + "/a//b/%2F?mode=x&q=%20&from=1"
-	a := open(t, base+"/live/"+target+"&X-Sd-Token=t&lastEventId=1-1-ab")
+	a := open(t, base+"/live/"+target+"&X-Sd-Token=t&lastEventId=1-sg-ab")
 	a.expect(": reset id-unknown", `{"n":1,"who":"","x":""}`)
 	open(t, base+"/live/"+target).expect(`{"n":1,`)
 	folded := strings.Replace(target, "http://", "http:/", 1)
