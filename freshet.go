@@ -86,6 +86,9 @@ type Event struct {
 	Type     EventType // what Data is
 	Time     time.Time // when the source obtained it
 	Data     []byte    // one compact JSON value; never changed once made
+	// Mark says where in its upstream the topic's source is after the event; for the source alone. Of events
+	// that were stored together the last has it.
+	Mark string
 }
 
 // ID is the event's id on the wire, where a client may resume.

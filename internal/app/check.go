@@ -76,7 +76,7 @@ func notNegative(n int) error {
 }
 
 func (c *Config) invalidTopics() (found freshet.Invalid) {
-	sources, first := Sources(), map[freshet.TopicName]int{}
+	sources, first := Sources(c.Secrets.vault()), map[freshet.TopicName]int{}
 	for i := range c.Topics {
 		t, at := &c.Topics[i], "/topics/"+strconv.Itoa(i)
 		found = append(found, sources.Check(t).In(at)...)

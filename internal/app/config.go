@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"freshet"
+	"freshet/internal/settings"
 )
 
 // Config is everything that can be set from outside. Its zero value works: loopback, a data
@@ -20,6 +21,7 @@ type Config struct {
 	Limits  LimitsConfig     `json:"limits,omitzero"`
 	Journal JournalConfig    `json:"journal,omitzero"`
 	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
+	Secrets SecretsConfig    `json:"secrets,omitzero"`
 	Topics  []freshet.Topic  `json:"topics,omitempty"`
 
 	Listener net.Listener `json:"-"` // already listening; Listen then only says how it is reached
@@ -62,6 +64,17 @@ type LimitsConfig struct {
 	Connections int `json:"connections,omitzero"` // in total; by default what the process may open, less a reserve
 	PerTopic    int `json:"perTopic,omitzero"`    // no bound by default
 	PerAddress  int `json:"perAddress,omitzero"`  // of a client; no bound by default, as a proxy is one address
+}
+
+// SecretsConfig says which secrets the sources of topics may refer to, instead of having them written out.
+type SecretsConfig struct {
+	Named map[string]settings.Secret `json:"named,omitempty"` // secret:NAME; each is itself a secret, env:NAME or file:PATH
+	Env   []string                   `json:"env,omitempty"`   // variables that env:NAME may read, such as FRESHET_SECRET_*; none by default
+	Files []string                   `json:"files,omitempty"` // folders from which file:PATH may read, such as /run/secrets; none by default
+}
+
+func (c SecretsConfig) vault() settings.Vault {
+	return settings.Vault{Named: c.Named, Env: c.Env, Files: c.Files}
 }
 
 // JournalConfig tunes the durable store.

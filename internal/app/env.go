@@ -43,15 +43,15 @@ func (v *variables) lookup(name string) (string, bool) {
 // Kubernetes, which describes a Service called freshet to every container that way.
 func notOurs(name string) bool {
 	rest := strings.TrimPrefix(name, prefix)
-	return rest == "SERVER" || rest == "CACERT" || rest == "CONFIG" || rest == "LISTENER" || rest == "PORT" ||
+	return rest == "SERVER" || strings.HasPrefix(rest, "SECRET_") || rest == "CACERT" || rest == "CONFIG" || rest == "LISTENER" || rest == "PORT" ||
 		strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") || strings.HasPrefix(rest, "TEST_")
 }
 
-// settings are the pointers of what the environment has set, with the names of the variables.
-type settings map[string]string
+// fromEnv are the pointers of what the environment has set, with the names of the variables.
+type fromEnv map[string]string
 
 // covers is the variable that sets what the pointer leads to; "" where none does.
-func (s settings) covers(pointer string) string {
+func (s fromEnv) covers(pointer string) string {
 	for at, name := range s {
 		if pointer == at || strings.HasPrefix(pointer, at+"/") {
 			return name
@@ -61,7 +61,7 @@ func (s settings) covers(pointer string) string {
 }
 
 // wrong are those of the mistakes in a configuration that are in what the environment has set.
-func (s settings) wrong(found freshet.Invalid) (all Mistakes) {
+func (s fromEnv) wrong(found freshet.Invalid) (all Mistakes) {
 	for _, e := range found {
 		if name := s.covers(e.Pointer); name != "" {
 			all = append(all, Mistake{Where: name, Detail: e.Detail})
@@ -71,12 +71,12 @@ func (s settings) wrong(found freshet.Invalid) (all Mistakes) {
 }
 
 // into sets what the variables say. One that is empty says nothing.
-func (v *variables) into(c *Config) (settings, Mistakes) {
+func (v *variables) into(c *Config) (fromEnv, Mistakes) {
 	known := map[string]target{}
 	targets(reflect.ValueOf(c).Elem(), prefix, "", known)
 	known[prefix+"INSECURE"] = target{value: reflect.ValueOf(&c.Insecure).Elem(), pointer: "/insecure"}
 
-	set, wrong := settings{}, Mistakes(nil)
+	set, wrong := fromEnv{}, Mistakes(nil)
 	for _, name := range slices.Sorted(maps.Keys(v.values)) {
 		to, ok := known[name]
 		switch {

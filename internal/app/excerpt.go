@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"freshet/internal/flow/source"
+	"freshet/internal/settings"
 )
 
 // excerpt shows a line of the file, with a caret below the column; nothing where the line may hold a
@@ -98,7 +98,7 @@ func (d *document) hideValues(n *yamlNode, secret bool, lines []string, all []po
 
 // isSecretSetting says whether what a setting of this name holds is nothing to print.
 func isSecretSetting(name string) bool {
-	return strings.EqualFold(name, "headers") || name != "arrayKeys" && source.IsSecretName(name)
+	return strings.EqualFold(name, "headers") || name != "arrayKeys" && settings.IsSecretName(name)
 }
 
 // looksSecret says whether a text may hold a secret: by a word in it, or as it holds a URL with more than

@@ -3,6 +3,8 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +28,9 @@ import (
 	"freshet/internal/flow"
 	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/all"
 	"freshet/internal/flow/transport/sse"
+	"freshet/internal/settings"
 )
 
 // Defaults of what a configuration leaves open.
@@ -171,19 +175,21 @@ type system struct {
 	busy    *busy
 	metrics *prometheus.Registry
 	watch   *watchers
+	kinds   source.Set
+	vault   settings.Vault
 	sources catalog.Sources
 	made    atomic.Uint64 // sources, so far
 	unwatch func()
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
-	s := &system{log: log, busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
 	if err := s.openStore(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.egress = egress.New(egress.Config{Allow: c.Egress.Allow, Version: c.Version})
-	s.flow = flow.New(flow.Config{Journal: store{s.journal}, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
+	s.flow = flow.New(flow.Config{Journal: store{s.journal}, Sources: s.kinds, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
 	var err error
 	if s.streams, err = sse.New(sse.Config{Portable: c.Portable}); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -207,7 +213,7 @@ func (s *system) openStore(ctx context.Context, c Config) error {
 }
 
 func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err error) {
-	s.sources = Sources()
+	s.sources = Sources(s.vault)
 	if s.catalog, err = catalog.New(ctx, records{s.journal.Records("topics")}, s.sources); err != nil {
 		return err
 	}
@@ -256,7 +262,7 @@ func (s *system) configure(ch catalog.Change) {
 }
 
 func (s *system) newSource(t freshet.Topic) (source.Source, error) {
-	kind, ok := source.Lookup(t.Source.Type)
+	kind, ok := s.kinds.Lookup(t.Source.Type)
 	if !ok {
 		return nil, fmt.Errorf("there is no source of type %q", t.Source.Type)
 	}
@@ -266,14 +272,22 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 	}
 	// Multiples of the golden ratio are spread evenly over the period, however many there are.
 	_, phase := math.Modf(float64(s.made.Add(1)) * math.Phi)
-	return kind.New(config, source.Env{Client: s.egress, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase})
+	return kind.New(config, source.Env{
+		Topic: t.Name, ID: journal.ID(t.Name),
+		Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
+		Secrets: s.vault, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
+	})
 }
 
-// Sources is what the catalog needs to know of the types of source that there are.
-func Sources() catalog.Sources {
+// Sources is what the catalog needs to know of the types of source that there are. Secrets that a topic
+// refers to must be in the vault.
+func Sources(vault settings.Vault) catalog.Sources {
 	known := catalog.Sources{}
-	for _, k := range source.Kinds() {
-		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: k.Check, Pushed: k.Pushed, Mask: k.Mask, Unmask: k.Unmask}
+	for _, k := range all.Kinds() {
+		check := func(config json.RawMessage) freshet.Invalid {
+			return append(k.Check(config), vault.CheckSecrets(config, k.Config)...)
+		}
+		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: check, Pushed: k.Pushed, Mask: k.Mask, Unmask: k.Unmask}
 	}
 	return known
 }

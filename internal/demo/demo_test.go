@@ -12,7 +12,7 @@ import (
 
 	"freshet"
 	"freshet/internal/demo"
-	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/all"
 	"freshet/jsonpatch"
 )
 
@@ -225,7 +225,7 @@ func TestTopics(t *testing.T) {
 		if "/"+string(topic.Name) != paths[i] || topic.Name.Validate() != nil || topic.Kind != freshet.KindSnapshot || topic.Description == "" {
 			t.Errorf("%+v", topic)
 		}
-		kind, ok := source.Lookup(topic.Source.Type)
+		kind, ok := all.Kinds().Lookup(topic.Source.Type)
 		if !ok || kind.Check(topic.Source.Config) != nil {
 			t.Errorf("%s: %s %v", topic.Name, topic.Source.Config, kind.Check(topic.Source.Config))
 		}

@@ -1,4 +1,4 @@
-// Package egress is the one HTTP client through which Freshet calls anybody.
+// Package egress is the one client through which Freshet calls anybody.
 //
 // Whoever may name a URL could otherwise make this process talk to what only this process can
 // reach. So the guard looks at each address after the name was resolved and before the connection
@@ -8,6 +8,8 @@ package egress
 
 import (
 	"cmp"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +32,7 @@ type Config struct {
 // A Client sends requests to where it may. It is safe for concurrent use.
 type Client struct {
 	transport *http.Transport
+	dialer    *net.Dialer
 	userAgent string
 }
 
@@ -45,6 +48,7 @@ func New(c Config) *Client {
 		ControlContext: newGuard(c.Allow).control,
 	}
 	return &Client{
+		dialer:    dialer,
 		userAgent: "Freshet/" + cmp.Or(c.Version, "dev") + " (+https://freshet.dev)",
 		transport: &http.Transport{
 			DialContext:            dialer.DialContext,
@@ -85,6 +89,27 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		return nil, &RefusedError{Host: r.URL.Hostname(), Addr: refused.Addr, Reason: refused.Reason, exact: refused.exact}
 	}
 	return nil, fmt.Errorf("egress: %w", err)
+}
+
+// Secure is a client that goes where c may, with another TLS configuration, and connections of its own.
+func (c *Client) Secure(config *tls.Config) *Client {
+	transport := c.transport.Clone()
+	transport.TLSClientConfig = config
+	return &Client{transport: transport, dialer: c.dialer, userAgent: c.userAgent}
+}
+
+// Dial connects to a host and port where the client may go, for protocols other than HTTP. network is tcp,
+// tcp4 or tcp6.
+func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.dialer.DialContext(ctx, network, address)
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		host, _, _ := net.SplitHostPort(address) // it was dialled
+		return nil, &RefusedError{Host: host, Addr: refused.Addr, Reason: refused.Reason, exact: refused.exact}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("egress: %w", err)
+	}
+	return conn, nil
 }
 
 // Close ends the connections that are not in use. The client remains usable.

@@ -22,16 +22,27 @@ type push struct {
 
 // take takes one payload. The event is in the journal when it returns.
 func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, error) {
-	mine := &push{payload: p, turn: make(chan bool, 1)}
-	r.queueMu.Lock()
-	r.queue = append(r.queue, mine)
-	first := !r.committing
-	r.committing = true
-	r.queueMu.Unlock()
-	if first || !<-mine.turn {
-		r.commit(ctx, mine)
-	}
+	mine := r.takeAll(ctx, []source.Payload{p})[0]
 	return mine.event, mine.err
+}
+
+// takeAll takes payloads, in their order, and returns what came of each.
+func (r *runner) takeAll(ctx context.Context, ps []source.Payload) []*push {
+	mine := make([]*push, len(ps))
+	for i, p := range ps {
+		mine[i] = &push{payload: p, turn: make(chan bool, 1)}
+	}
+	r.queueMu.Lock()
+	r.queue = append(r.queue, mine...)
+	first := !r.committing && len(mine) > 0
+	r.committing = r.committing || first
+	r.queueMu.Unlock()
+	for i, p := range mine {
+		if i == 0 && first || !<-p.turn {
+			r.commit(ctx, p)
+		}
+	}
+	return mine
 }
 
 // commit stores what waits, of which mine is the first, and leaves it to the next to go on.
@@ -143,6 +154,9 @@ type change struct {
 func (r *runner) changesLocked(group []*push) (changes []change, events []freshet.Event) {
 	at := r.head
 	for _, p := range group {
+		if p.payload.Mark != "" {
+			r.mark = p.payload.Mark
+		}
 		next, err := r.parseLocked(p.payload.Data)
 		if err != nil {
 			p.err = formatFault(err, r.limits)

@@ -55,6 +55,7 @@ type Change struct {
 // A Config is what a Flow works with.
 type Config struct {
 	Journal   Journal
+	Sources   source.Set
 	NewSource func(t freshet.Topic) (source.Source, error)
 	ID        func(freshet.TopicName) freshet.TopicID
 	Metrics   prometheus.Registerer

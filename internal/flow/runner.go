@@ -51,12 +51,28 @@ type runner struct {
 	checked  chan struct{}       // closed and replaced whenever the source has reported
 	reported bool                // the source has reported since it was started
 	success  time.Time           // when it last obtained or confirmed the document
+	mark     string              // where in its upstream the source was after what it last handed over
 }
 
-// Payload takes one payload: what changed is in the journal when it returns nil.
-func (r *runner) Payload(ctx context.Context, p source.Payload) error {
-	_, err := r.take(ctx, p)
-	return err
+// Payload takes payloads: what changed is in the journal when it returns nil.
+func (r *runner) Payload(ctx context.Context, ps ...source.Payload) error {
+	var fault error
+	for _, p := range r.takeAll(ctx, ps) {
+		if _, refused := errors.AsType[freshet.Fault](p.err); p.err != nil && !refused {
+			return p.err
+		} else if refused {
+			fault = p.err
+		}
+	}
+	return fault
+}
+
+// Mark is where in its upstream the source was after what the journal holds.
+func (r *runner) Mark(ctx context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.loadLocked(ctx)
+	return r.mark, err
 }
 
 // tagOf is a short hash of what a revision holds.
@@ -73,6 +89,7 @@ func tagOf(parts ...[]byte) freshet.Tag {
 }
 
 func (r *runner) appendLocked(ctx context.Context, events []freshet.Event) error {
+	events[len(events)-1].Mark = r.mark
 	if err := r.store.Append(ctx, r.id, r.head, events); err != nil {
 		return fmt.Errorf("append revision %d: %w", events[0].Revision, err)
 	}

@@ -53,7 +53,7 @@ func (r *runner) readLocked(ctx context.Context) error {
 	}
 	data := base.Data
 	r.head, r.docAt, r.framed, r.fault, r.doc = base.Position, base, base.Position, nil, nil
-	r.since, r.events = 0, 0
+	r.since, r.events, r.mark = 0, 0, base.Mark
 	r.noteFaultLocked(ctx, base)
 	for ev, err := range r.store.Read(ctx, r.id, base.Sequence) {
 		if err != nil {
@@ -69,6 +69,9 @@ func (r *runner) readLocked(ctx context.Context) error {
 			r.docAt = ev
 		}
 		r.noteFaultLocked(ctx, ev)
+		if ev.Mark != "" {
+			r.mark = ev.Mark
+		}
 		r.head, r.since, r.events = ev.Position, r.since+len(ev.Data), r.events+1
 	}
 	r.message = nil
@@ -109,6 +112,7 @@ func (r *runner) tidyLocked(ctx context.Context, part int) {
 func (r *runner) keyframeLocked(ctx context.Context) {
 	if r.docAt.Sequence > 0 && r.framed != r.docAt.Position {
 		frame := r.docAt
+		frame.Mark = r.mark
 		frame.Data = r.message
 		if r.doc != nil {
 			frame.Type, frame.Data = freshet.TypeSnapshot, r.doc.Bytes()

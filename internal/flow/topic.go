@@ -68,7 +68,7 @@ func (t *topic) log() *slog.Logger { return t.flow.Log.With("topic", string(t.na
 // configure makes the topic run as c says; a source that runs is exchanged.
 func (t *topic) configure(c *freshet.Topic, src source.Source) {
 	t.mu.Lock()
-	t.conf, t.source, t.period = c, src, periodOf(c.Source)
+	t.conf, t.source, t.period = c, src, t.flow.periodOf(c.Source)
 	t.runner = nil
 	t.mu.Unlock()
 	t.stopSource() // the one before; nothing starts until it has ended
@@ -110,7 +110,7 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 	}
 	r := &runner{
 		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log(),
-		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, pushed: isPushed(c.Source.Type),
+		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, pushed: t.flow.isPushed(c.Source.Type),
 	}
 	if r.told == nil {
 		r.told = func(Change) {}
@@ -288,7 +288,7 @@ func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error)
 	}
 	t.mu.Unlock()
 	switch {
-	case !isPushed(conf.Source.Type):
+	case !t.flow.isPushed(conf.Source.Type):
 		return freshet.Event{}, fmt.Errorf("%w: the source of %s is %s", freshet.ErrNotAllowed, conf.Name, conf.Source.Type)
 	case !active:
 		return freshet.Event{}, fmt.Errorf("%w: nobody follows %s and it is not always on", freshet.ErrInactive, conf.Name)
@@ -412,14 +412,14 @@ func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uin
 }
 
 // isPushed says whether data arrives at a type of source by POST.
-func isPushed(sourceType string) bool {
-	k, ok := source.Lookup(sourceType)
+func (f *Flow) isPushed(sourceType string) bool {
+	k, ok := f.Sources.Lookup(sourceType)
 	return ok && k.Pushed
 }
 
 // periodOf is how often a source asks upstream; 0 where it never does.
-func periodOf(s freshet.Source) time.Duration {
-	k, ok := source.Lookup(s.Type)
+func (f *Flow) periodOf(s freshet.Source) time.Duration {
+	k, ok := f.Sources.Lookup(s.Type)
 	if !ok || k.Period == nil {
 		return 0
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,7 +71,7 @@ func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head fresh
 	size := uint64(len(body))
 	m := meta{
 		kind: last.Type, rev: last.Revision, tag: last.Tag, prev: head.Sequence, at: last.Time,
-		count: end.count + uint64(len(events)), bytes: end.bytes + size, size: size, n: len(events), nonce: nuid.Next(),
+		count: end.count + uint64(len(events)), bytes: end.bytes + size, size: size, n: len(events), nonce: nuid.Next(), mark: last.Mark,
 	}
 	at := j.feed(id)
 	seq, err := j.store(ctx, at, m, body, end.stored, func(ctx context.Context) (uint64, error) {
@@ -172,6 +173,9 @@ func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expe
 		msg.Data = nil
 	}
 	msg.Header.Set(headerEntry, m.String())
+	if m.mark != "" {
+		msg.Header.Set(headerMark, strconv.QuoteToASCII(m.mark))
+	}
 	seq, err := j.storeEntry(ctx, msg, expect, settle)
 	if m.parts > 0 && (errors.Is(err, ErrFenced) || errors.Is(err, errWrongLast)) {
 		err = errors.Join(err, j.purge(ctx, at.stream, at.parts(m.nonce), 0))
@@ -262,7 +266,7 @@ func (j *Journal) entries(ctx context.Context, at place, msg message) ([]Entry, 
 		return nil, err
 	}
 	if m.n == 1 {
-		return []Entry{{freshet.Event{Position: m.position(msg.seq), Type: m.kind, Time: m.at, Data: body}, m.prev}}, nil
+		return []Entry{{freshet.Event{Position: m.position(msg.seq), Type: m.kind, Time: m.at, Data: body, Mark: m.mark}, m.prev}}, nil
 	}
 	events, err := parseBatch(body)
 	if err == nil && len(events) != m.n {
@@ -277,5 +281,6 @@ func (j *Journal) entries(ctx context.Context, at place, msg message) ([]Entry, 
 		ev.Sequence = sequence(msg.seq, i+1)
 		all[i], prev = Entry{ev, prev}, ev.Sequence
 	}
+	all[m.n-1].Mark = m.mark
 	return all, nil
 }

@@ -36,6 +36,9 @@ func messageOf(sequence uint64) uint64 { return sequence >> placeBits }
 // headerEntry holds all that the journal knows of a message's entries beside their bodies.
 const headerEntry = "Freshet-Entry"
 
+// headerMark holds the mark of a message's last entry, quoted; messages without a mark have none.
+const headerMark = "Freshet-Mark"
+
 // meta is what headerEntry says: one line of fields, so that it is read with one look-up. Of a message of
 // several entries it says what the last one is.
 type meta struct {
@@ -50,6 +53,7 @@ type meta struct {
 	parts int    // messages that hold the body; 0: it is in this one
 	n     int    // entries in the message, 1 to maxBatch
 	nonce string // tells this append from any other
+	mark  string // freshet.Event.Mark of the last entry; in headerMark
 }
 
 const metaFields = 12
@@ -128,6 +132,11 @@ func (m message) meta() (meta, error) {
 	}
 	if got.parts == 0 && got.size != uint64(len(m.data)) {
 		return meta{}, fmt.Errorf("message %d of %s has %d bytes instead of %d: %w", m.seq, m.subject, len(m.data), got.size, ErrBroken)
+	}
+	if quoted := m.header.Get(headerMark); quoted != "" {
+		if got.mark, err = strconv.Unquote(quoted); err != nil {
+			return meta{}, fmt.Errorf("message %d of %s has the mark %.200q: %w", m.seq, m.subject, quoted, ErrBroken)
+		}
 	}
 	return got, nil
 }

@@ -37,7 +37,7 @@ func (j *Journal) Keyframe(ctx context.Context, id freshet.TopicID, upTo uint64)
 		if err != nil {
 			return freshet.Event{}, fmt.Errorf("keyframe of %s: %w", id, err)
 		}
-		return freshet.Event{Position: m.result(), Type: m.kind, Time: m.at, Data: body}, nil
+		return freshet.Event{Position: m.result(), Type: m.kind, Time: m.at, Data: body, Mark: m.mark}, nil
 	}
 }
 
@@ -132,7 +132,7 @@ func (j *Journal) putKeyframe(ctx context.Context, id freshet.TopicID, ev freshe
 	}
 	m := meta{
 		kind: ev.Type, rev: ev.Revision, tag: ev.Tag, prev: ev.Sequence, at: ev.Time,
-		size: uint64(len(ev.Data)), n: 1, nonce: nuid.Next(),
+		size: uint64(len(ev.Data)), n: 1, nonce: nuid.Next(), mark: ev.Mark,
 	}
 	_, err = j.store(ctx, at, m, ev.Data, old, func(ctx context.Context) (uint64, error) {
 		seq, got, err := j.last(ctx, at)

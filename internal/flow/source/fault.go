@@ -7,149 +7,55 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
-	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"freshet"
 	"freshet/internal/egress"
-	"freshet/jsonpatch"
 )
 
-// A failure is an attempt that gave no payload. What subscribers are told is made of fixed words,
-// never of the error: that may hold an internal address or what upstream sent.
-type failure struct {
-	fault      freshet.Fault
-	err        error         // for the log
-	passing    bool          // worth another attempt soon
-	retryAfter time.Duration // for which upstream wants no request; 0: it did not say
+// Faultf is a publication fault of now. What subscribers are told is made of fixed words, never of an
+// error: that may hold an internal address or what upstream sent.
+func Faultf(code int, format string, args ...any) freshet.Fault {
+	return freshet.Fault{Time: time.Now().UTC(), Code: code, Category: "publication", Message: fmt.Sprintf(format, args...)}
 }
 
-func faultf(code int, format string, args ...any) *failure {
-	f := freshet.Fault{Code: code, Category: "publication", Message: fmt.Sprintf(format, args...)}
-	return &failure{fault: f, err: f}
-}
-
-func passing(err error, code int, format string, args ...any) *failure {
-	f := faultf(code, format, args...)
-	f.err, f.passing = err, true
-	return f
-}
-
-// status is a code and its name, by our own list: the phrase that upstream sends is upstream's.
-func status(code int) string {
-	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
-}
-
-// refused is an answer with a status that carries no document.
-func (p *poller) refused(resp *http.Response, foreign bool) *failure {
-	code := freshet.FaultPublication
-	switch resp.StatusCode {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		code = freshet.FaultHTTP + resp.StatusCode
+// FaultOf is what subscribers are told of an error of a connection, and whether it may be over soon. A
+// freshet.Fault is told as it is.
+func FaultOf(err error) (f freshet.Fault, passing bool) {
+	if f, ok := errors.AsType[freshet.Fault](err); ok {
+		return f, true
 	}
-	f := faultf(code, "upstream answered %s", status(resp.StatusCode))
-	switch {
-	case foreign && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) && len(p.Headers) > 0:
-		f.fault.Message += " after a redirect to another origin, to which the configured headers are not sent"
-	case resp.StatusCode == http.StatusNotModified:
-		f.fault.Message += " to a request that had no condition"
-	}
-	f.passing = p.retries(resp.StatusCode)
-	if resp.StatusCode >= 400 {
-		f.retryAfter = retryAfter(resp.Header, time.Now())
-	}
-	return f
-}
-
-// unreachable is a request that got no answer.
-func (p *poller) unreachable(ctx context.Context, err error, redirected bool) *failure {
 	if r, ok := errors.AsType[*egress.RefusedError](err); ok {
-		code, message := freshet.FaultConfig, strings.TrimPrefix(r.Error(), "egress: ")
+		message := strings.TrimPrefix(r.Error(), "egress: ")
 		if _, notLiteral := netip.ParseAddr(r.Host); notLiteral != nil {
 			message = r.Host + " resolves to " + r.Reason + ", which egress.allow does not name"
 		}
-		if redirected {
-			code, message = freshet.FaultRedirect, "upstream redirects to where Freshet may not go: "+message
-		}
-		f := faultf(code, "%s", message)
-		f.err = err
-		return f
+		return Faultf(freshet.FaultConfig, "%s", message), false
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		f := passing(err, freshet.FaultHost, "the host name %s does not resolve", dns.Name)
-		f.passing = !dns.IsNotFound
-		return f
+		return Faultf(freshet.FaultHost, "the host name %s does not resolve", dns.Name), !dns.IsNotFound
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		f := passing(err, freshet.FaultConnection, "upstream's TLS certificate is not trusted or not for this host")
-		f.passing = false
-		return f
+		return Faultf(freshet.FaultConnection, "upstream's TLS certificate is not trusted or not for this host"), false
 	}
-	return p.disconnected(ctx, err)
+	return Faultf(freshet.FaultConnection, "%s", disconnected(err)), true
 }
 
-// disconnected is a connection that did not last until the answer was complete.
-func (p *poller) disconnected(ctx context.Context, err error) *failure {
-	if ctx.Err() != nil {
-		f := passing(err, freshet.FaultConnection, "upstream gave no complete answer within %v", p.Timeout)
-		f.passing = false // it took long enough to be worth telling; the next poll is the next attempt
-		return f
-	}
-	what := "the connection to upstream failed"
+// disconnected says why a connection did not last.
+func disconnected(err error) string {
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		what = "upstream refused the connection: does anything listen at that address and port?"
+		return "upstream refused the connection: does anything listen at that address and port?"
 	case errors.Is(err, syscall.ECONNRESET):
-		what = "upstream reset the connection"
+		return "upstream reset the connection"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		what = "upstream closed the connection before its answer was complete"
-	case isNet && timeout.Timeout():
-		what = "upstream did not take the connection in time"
+		return "upstream closed the connection before its answer was complete"
+	case isNet && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return "upstream did not take the connection in time"
 	}
-	return passing(err, freshet.FaultConnection, "%s", what)
-}
-
-// unreadable is an answer whose body cannot be had.
-func (p *poller) unreadable(ctx context.Context, err error) *failure {
-	limit := freshet.Bytes(p.limit)
-	switch {
-	case errors.Is(err, errLarge):
-		return faultf(freshet.FaultSize, "upstream's answer is larger than limits.payload, %v", limit)
-	case errors.Is(err, errBomb):
-		return faultf(freshet.FaultSize, "upstream's answer is compressed more than %d to 1, which no real document is", bombRatio)
-	case errors.Is(err, errEncoding):
-		return faultf(freshet.FaultFormat, "upstream's answer has a content encoding that was not asked for: only gzip and deflate are understood")
-	case errors.Is(err, errDamaged):
-		return passing(err, freshet.FaultFormat, "upstream's compressed answer is damaged")
-	}
-	return p.disconnected(ctx, err)
-}
-
-// noPart is an answer without a value at payloadPointer.
-func (p *poller) noPart(err error) *failure {
-	if errors.Is(err, jsonpatch.ErrPath) {
-		return faultf(freshet.FaultFormat, "upstream's answer has nothing at payloadPointer %s", p.PayloadPointer)
-	}
-	return faultf(freshet.FaultFormat, "upstream's answer is not one complete JSON value, or nested too deep")
-}
-
-func equalHost(a, b string) bool {
-	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
-}
-
-// port is the port that a request of the URL goes to.
-func port(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case u.Scheme == "https":
-		return "443"
-	}
-	return "80"
+	return "the connection to upstream failed"
 }

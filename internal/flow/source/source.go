@@ -16,19 +16,29 @@ type Source interface {
 
 // A Sink takes what a source obtains. A source makes one call at a time.
 type Sink interface {
-	// Payload offers one payload. An error means that it was not taken. It is a freshet.Fault where
-	// the payload is at fault (not JSON, too deep): the sink has told the subscribers, and the source
-	// keeps nothing that would let upstream answer "not modified" to the next request.
-	Payload(ctx context.Context, p Payload) error
-	// Unchanged says that upstream confirmed the last payload.
+	// Payload offers payloads, in their order; many at once are stored by one write. They are in the
+	// journal when it returns nil. An error means that at least one was not taken. Where it is a
+	// freshet.Fault those that it is about are at fault (not JSON, too deep) and will be next time, and the
+	// others were stored: the sink has told the subscribers, and the source keeps nothing that would let
+	// upstream answer "not modified" to the next request. With any other error none was stored, and a
+	// source that would lose them offers them again.
+	Payload(ctx context.Context, ps ...Payload) error
+	// Unchanged says that upstream confirmed the last payload, or, of a source that is sent its data, that
+	// the connection is there: what was wrong is not any more.
 	Unchanged(ctx context.Context, at time.Time, took time.Duration)
 	// Fault says that there is no payload now, and why.
 	Fault(ctx context.Context, f freshet.Fault, took time.Duration)
+	// Mark is the Mark of the last payload that is in the journal; "" where there is none.
+	Mark(ctx context.Context) (string, error)
 }
 
 // A Payload is what a source hands over.
 type Payload struct {
 	Data []byte        // one JSON value, not checked yet; the sink may keep it
 	Time time.Time     // when upstream answered
-	Took time.Duration // how long the request took
+	Took time.Duration // how long the request took; 0 where there was none
+	// Mark says where in its upstream the source is after this payload, such as an offset; at most 4 KiB.
+	// It is stored with the payload, all or nothing, so that a source which starts at Sink.Mark misses
+	// nothing. A payload that changes nothing is not stored, and its mark is with the next that is.
+	Mark string
 }

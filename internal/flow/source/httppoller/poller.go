@@ -1,4 +1,5 @@
-package source
+// Package httppoller asks an HTTP API for JSON again and again.
+package httppoller
 
 import (
 	"cmp"
@@ -12,49 +13,53 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/internal/flow/source"
+	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
 
-func httpPoller() Kind {
-	return Kind{
+// Kind is the type http-poller.
+func Kind() source.Kind {
+	return source.Kind{
 		Name:    "http-poller",
 		Summary: "Asks an HTTP API for JSON again and again.",
 		Feeds:   []freshet.Kind{freshet.KindSnapshot, freshet.KindEvent},
-		Check: func(config json.RawMessage) freshet.Invalid {
-			_, wrong := parsePollerConfig(config)
-			return wrong
-		},
-		Mask:   maskPoller,
-		Unmask: unmaskPoller,
-		Period: func(config json.RawMessage) time.Duration {
-			if c, wrong := parsePollerConfig(config); wrong == nil {
-				return time.Duration(c.PollingPeriod)
+		Config:  config{},
+		Check:   source.Check[config],
+		Period: func(conf json.RawMessage) time.Duration {
+			var c config
+			if settings.Read(conf, &c) != nil {
+				return 0
 			}
-			return 0
+			return time.Duration(c.PollingPeriod)
 		},
-		New: func(config json.RawMessage, env Env) (Source, error) {
-			c, wrong := parsePollerConfig(config)
-			if wrong != nil {
-				return nil, wrong
-			}
-			return &poller{
-				pollerConfig: c,
-				client:       env.Client,
-				limit:        cmp.Or(int64(env.Limit), freshet.DefaultPayload),
-				log:          cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
-				phase:        time.Duration(env.Phase * float64(c.PollingPeriod)),
-				digests:      digester{maphash.MakeSeed(), maphash.MakeSeed()},
-			}, nil
-		},
+		New: newPoller,
 	}
+}
+
+func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
+	c := &config{}
+	if wrong := settings.Read(conf, c); wrong != nil {
+		return nil, wrong
+	}
+	return &poller{
+		config:  c,
+		client:  env.Client,
+		secrets: env.Secrets,
+		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
+		log:     cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
+		phase:   time.Duration(env.Phase * float64(c.PollingPeriod)),
+		digests: digester{maphash.MakeSeed(), maphash.MakeSeed()},
+	}, nil
 }
 
 // A poller is the Source of the type http-poller. What it knows of upstream outlives a Run, so that
 // a topic whose subscribers come and go still makes conditional requests and still waits as long as
 // it was told to. Only the goroutine in Run uses it.
 type poller struct {
-	*pollerConfig
-	client  Client
+	*config
+	client  source.Client
+	secrets settings.Vault
 	limit   int64 // bytes of an answer, decompressed
 	log     *slog.Logger
 	phase   time.Duration // where in the period polls are to be, by the clock; 0: anywhere
@@ -72,11 +77,11 @@ type poller struct {
 // counted between the times at which polls are due, so that one which comes late does not move the others:
 // polls that meet once would else stay together. A poll that takes longer than the period skips those
 // that it missed: after a pause of any length there is one poll.
-func (p *poller) Run(ctx context.Context, to Sink) error {
+func (p *poller) Run(ctx context.Context, to source.Sink) error {
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
 	}
-	if !sleep(ctx, time.Until(p.due)) {
+	if !source.Sleep(ctx, time.Until(p.due)) {
 		return nil
 	}
 	period := time.Duration(p.PollingPeriod)
@@ -101,7 +106,7 @@ func (p *poller) Run(ctx context.Context, to Sink) error {
 		if p.due.Before(p.until) {
 			p.due = p.until
 		}
-		if !sleep(ctx, time.Until(p.due)) {
+		if !source.Sleep(ctx, time.Until(p.due)) {
 			return nil
 		}
 	}
@@ -110,7 +115,7 @@ func (p *poller) Run(ctx context.Context, to Sink) error {
 // poll gets one payload to the sink, or one fault, and reports which. While the poll before ended
 // in a fault there are no retries: a server that is down gets one request at a time, at growing
 // distances, until it answers.
-func (p *poller) poll(ctx context.Context, to Sink) (ok bool) {
+func (p *poller) poll(ctx context.Context, to source.Sink) (ok bool) {
 	for attempt := 0; ; attempt++ {
 		start := time.Now()
 		a, fail := p.fetch(ctx)
@@ -123,7 +128,7 @@ func (p *poller) poll(ctx context.Context, to Sink) (ok bool) {
 		}
 		fail.fault.Time = now
 		p.log.DebugContext(ctx, "poll failed", "url", egress.Show(p.target), "attempt", attempt+1, "code", fail.fault.Code, "err", fail.err)
-		pause := jitter(backOff(attempt, time.Duration(p.RetryInitial), time.Duration(p.RetryMax), p.RetryFactor))
+		pause := source.Jitter(source.BackOff(attempt, time.Duration(p.RetryInitial), time.Duration(p.RetryMax), p.RetryFactor))
 		if fail.retryAfter > 0 {
 			p.until, p.because = now.Add(fail.retryAfter), fail.fault
 			pause = max(pause, fail.retryAfter)
@@ -132,14 +137,14 @@ func (p *poller) poll(ctx context.Context, to Sink) (ok bool) {
 			to.Fault(ctx, fail.fault, now.Sub(start))
 			return false
 		}
-		if !sleep(ctx, pause) {
+		if !source.Sleep(ctx, pause) {
 			return false
 		}
 	}
 }
 
 // deliver hands an answer to the sink, and remembers it if the sink takes it.
-func (p *poller) deliver(ctx context.Context, to Sink, a *answer, at time.Time, took time.Duration) (ok bool) {
+func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, at time.Time, took time.Duration) (ok bool) {
 	if a.notModified {
 		to.Unchanged(ctx, at, took)
 		return true
@@ -161,7 +166,7 @@ func (p *poller) deliver(ctx context.Context, to Sink, a *answer, at time.Time, 
 			return false
 		}
 	}
-	if err := to.Payload(ctx, Payload{Data: value, Time: at, Took: took}); err != nil {
+	if err := to.Payload(ctx, source.Payload{Data: value, Time: at, Took: took}); err != nil {
 		_, faulty := errors.AsType[freshet.Fault](err)
 		return !faulty // anything else is no reason to ask upstream less often
 	}

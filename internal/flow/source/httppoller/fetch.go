@@ -1,4 +1,4 @@
-package source
+package httppoller
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/internal/flow/source"
 )
 
 // maxRedirects is how many redirects one poll follows.
@@ -76,7 +77,11 @@ func (p *poller) send(ctx context.Context, to *url.URL, foreign bool) (*http.Res
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if !foreign {
-		for name, value := range p.Headers {
+		headers, err := p.secrets.RevealHeaders(p.Headers)
+		if err != nil {
+			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
+		}
+		for name, value := range headers {
 			r.Header.Set(name, value)
 		}
 	}

@@ -1,4 +1,4 @@
-package source
+package httppoller
 
 // RetryAfter is fuzzed by itself.
 var RetryAfter = retryAfter

@@ -1,4 +1,4 @@
-package source_test
+package httppoller_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/all"
 )
 
 // A recorder is a Sink that writes down what it is told, with the time since it was made.
@@ -40,7 +41,10 @@ func (r *recorder) note(format string, args ...any) {
 	}
 }
 
-func (r *recorder) Payload(_ context.Context, p source.Payload) error {
+func (r *recorder) Mark(context.Context) (string, error) { return "", nil }
+
+func (r *recorder) Payload(_ context.Context, ps ...source.Payload) error {
+	p := ps[0]
 	if p.Time.IsZero() || p.Took < 0 {
 		r.note("a payload without a time")
 	}
@@ -75,7 +79,7 @@ func (r *recorder) heard() (short []string) {
 
 func build(t *testing.T, kind, config string, env source.Env) source.Source {
 	t.Helper()
-	k, ok := source.Lookup(kind)
+	k, ok := all.Kinds().Lookup(kind)
 	if !ok {
 		t.Fatalf("no kind %q", kind)
 	}

@@ -1,12 +1,12 @@
-package source
+package httppoller
 
 import (
-	"context"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"freshet/internal/flow/source"
 )
 
 const (
@@ -24,7 +24,7 @@ func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time 
 	periods := max(1, (now.Sub(start)+period-1)/period)
 	next := start.Add(periods * period)
 	if failed > 1 {
-		next = next.Add(jitter(backOff(failed-1, period, max(period, slowest), 1) - period))
+		next = next.Add(source.Jitter(source.BackOff(failed-1, period, max(period, slowest), 1) - period))
 	}
 	return next
 }
@@ -38,36 +38,6 @@ func towards(phase time.Duration, due time.Time, period time.Duration) time.Dura
 		return 0 // a clock that was set back a little
 	}
 	return min(late, period/4)
-}
-
-// backOff is the longest pause before retry number n, from 0: initial, growing by factor of itself.
-func backOff(n int, initial, longest time.Duration, factor float64) time.Duration {
-	pause := float64(initial)
-	for range n {
-		pause = min(pause*(1+factor), float64(longest))
-	}
-	return min(time.Duration(pause), longest)
-}
-
-// jitter is a random time of at most longest: "full jitter", which spreads the load of many clients
-// best.
-func jitter(longest time.Duration) time.Duration {
-	if longest <= 0 {
-		return 0
-	}
-	return rand.N(longest + 1) //nolint:gosec // nobody gains by guessing it
-}
-
-// sleep waits until d has passed, by the monotonic clock, or ctx has ended: then it returns false.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // retryAfter reads the Retry-After field of an answer (RFC 9110 section 10.2.3): for how long from

@@ -1,9 +1,10 @@
-package source
+package settings
 
 import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,6 +147,8 @@ type member struct {
 	raw  []byte
 }
 
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") //nolint:gochecknoglobals // a constant table
+
 // text is the member's value where it is a text.
 func (m member) text() (s string, ok bool) {
 	if m.raw[0] != '"' {
@@ -155,28 +158,51 @@ func (m member) text() (s string, ok bool) {
 	return s, err == nil
 }
 
-// key names the member among others; the names of headers are the same in any case.
-func (m member) key() string {
+// pointer is where the member is, by RFC 6901.
+func (m member) pointer() string {
+	var b strings.Builder
+	for _, name := range m.path {
+		b.WriteString("/" + pointerEscapes.Replace(name))
+	}
+	return b.String()
+}
+
+// field is the member's path without the places of items in lists, and with the names of headers in lower case.
+func (m member) field(of reflect.Type) string {
 	parts := slices.Clone(m.path)
-	if len(parts) == 2 && parts[0] == "headers" {
-		parts[1] = strings.ToLower(parts[1])
+	for i := range parts {
+		switch t := typeAt(of, m.path[:i]); {
+		case t == headersType:
+			parts[i] = strings.ToLower(parts[i])
+		case t != nil && t.Kind() == reflect.Slice:
+			parts[i] = ""
+		}
 	}
 	return strings.Join(parts, "\x00")
 }
 
-// secret says whether the member is nothing to show as a whole.
-func (m member) secret() bool {
-	switch m.path[0] {
-	case "headers":
-		value, _ := m.text()
-		return len(m.path) == 2 && isSecretHeader(m.path[1], value)
-	case "body":
-		return slices.ContainsFunc(m.path[1:], IsSecretName)
+// key tells the member from others; the names of headers are the same in any case.
+func (m member) key(of reflect.Type) string {
+	parts := slices.Clone(m.path)
+	if n := len(parts); n > 0 && typeAt(of, m.path[:n-1]) == headersType {
+		parts[n-1] = strings.ToLower(parts[n-1])
+	}
+	return strings.Join(parts, "\x00")
+}
+
+// secret says whether the member, of a class, is nothing to show as a whole.
+func (m member) secret(c class) bool {
+	text, _ := m.text()
+	switch c {
+	case aSecret:
+		return text != "" && !isReference(text)
+	case aHeader:
+		return isSecretHeader(m.path[len(m.path)-1], text) && !isReference(text)
+	case inBody:
+		return slices.ContainsFunc(m.path, IsSecretName)
 	}
 	return false
 }
-
-func (m member) isURL() bool { return len(m.path) == 1 && m.path[0] == "url" }
 
 // rewrite passes each member of a configuration through change, and leaves all else as it is spelled.
 // What is no JSON object comes back unchanged.
@@ -243,13 +269,98 @@ func spell(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// maskPoller hides the secrets of an http-poller's configuration.
-func maskPoller(config json.RawMessage) json.RawMessage {
+// A class is what a member of a configuration is to those who hide secrets.
+type class int
+
+const (
+	ordinary class = iota
+	aSecret
+	aHeader
+	aURL
+	anAddress // not a URL: a host, or a broker
+	inBody    // of JSON without a type
+)
+
+// typeAt is the type of what is at a path in a configuration of a type; nil where the type has no such
+// member. Below JSON without a type all is of that type.
+func typeAt(t reflect.Type, path []string) reflect.Type {
+	for _, name := range path {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch {
+		case t == rawType:
+			return rawType
+		case t.Kind() == reflect.Slice || t.Kind() == reflect.Map:
+			t = t.Elem()
+		case t.Kind() == reflect.Struct:
+			f, ok := fieldNamed(t, name)
+			if !ok {
+				return nil
+			}
+			t = f.typ
+		default:
+			return nil
+		}
+	}
+	return t
+}
+
+func fieldNamed(t reflect.Type, name string) (field, bool) {
+	for f := range fieldsOf(t) {
+		if f.name == name {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+// classOf is the class of the member at a path in a configuration of a type.
+func classOf(t reflect.Type, path []string) class {
+	if len(path) == 0 {
+		return ordinary
+	}
+	within, is := typeAt(t, path[:len(path)-1]), typeAt(t, path)
+	if within != nil && within.Kind() == reflect.Pointer {
+		within = within.Elem()
+	}
+	switch {
+	case within == nil || is == nil:
+		return ordinary
+	case is == secretType:
+		return aSecret
+	case is == urlType:
+		return aURL
+	case within == headersType:
+		return aHeader
+	case is == rawType:
+		return inBody
+	}
+	for i := range path { // of a list of addresses the list has the tag
+		parent := typeAt(t, path[:i])
+		if parent.Kind() == reflect.Pointer {
+			parent = parent.Elem()
+		}
+		if parent.Kind() != reflect.Struct {
+			continue
+		}
+		if f, ok := fieldNamed(parent, path[i]); ok && f.tag.Get("address") == "true" {
+			return anAddress
+		}
+	}
+	return ordinary
+}
+
+// Mask is a configuration of the type of which of is a value as it is shown: with Masked in the place of
+// each secret.
+func Mask(config json.RawMessage, of any) json.RawMessage {
+	t := reflect.TypeOf(of)
 	return rewrite(config, func(m member) []byte {
-		if m.secret() {
+		c := classOf(t, m.path)
+		if m.secret(c) {
 			return spell(Masked)
 		}
-		if s, ok := m.text(); ok && m.isURL() {
+		if s, ok := m.text(); ok && c == aURL {
 			if masked := MaskURL(s); masked != s {
 				return spell(masked)
 			}
@@ -258,38 +369,50 @@ func maskPoller(config json.RawMessage) json.RawMessage {
 	})
 }
 
-// unmaskPoller puts secrets of stored back where config has Masked in their place. A secret was given
-// for one origin: it is not put back where config names another, or whoever may change a topic could
-// have it sent to himself. What stays masked is a mistake, for Check.
-func unmaskPoller(config, stored json.RawMessage) json.RawMessage {
-	had, from, to := map[string][]byte{}, "", ""
+// Unmask is a configuration as it is to be stored: with what stored has in the place of each Masked that
+// stands for it. A secret was given for the addresses that the configuration named then: it is not put back
+// where one names another, or whoever may change a topic could have it sent to himself. What stays masked
+// is a mistake, for Read.
+func Unmask(config, stored json.RawMessage, of any) json.RawMessage {
+	t := reflect.TypeOf(of)
+	had, went := map[string]member{}, map[string][]string{}
 	rewrite(stored, func(m member) []byte {
-		if m.isURL() {
-			from, _ = m.text()
+		c := classOf(t, m.path)
+		s, _ := m.text()
+		if m.secret(c) || c == aURL {
+			had[m.key(t)] = m.clone()
 		}
-		if m.secret() || m.isURL() {
-			had[m.key()] = m.raw
+		if c == aURL || c == anAddress {
+			went[m.field(t)] = append(went[m.field(t)], s)
 		}
 		return m.raw
 	})
+	moved := false
 	rewrite(config, func(m member) []byte {
-		if m.isURL() {
-			to, _ = m.text()
+		if c := classOf(t, m.path); c == aURL || c == anAddress {
+			s, _ := m.text()
+			moved = moved || !slices.ContainsFunc(went[m.field(t)], func(from string) bool {
+				return s == from || c == aURL && (s == MaskURL(from) || mayMove(from, unmaskURL(s, from)))
+			})
 		}
 		return m.raw
 	})
-	if to != MaskURL(from) && !mayMove(from, unmaskURL(to, from)) {
+	if moved {
 		return config
 	}
 	return rewrite(config, func(m member) []byte {
 		s, _ := m.text()
-		switch raw, ok := had[m.key()]; {
-		case !ok:
-		case s == Masked && !m.isURL():
-			return raw
-		case m.isURL() && s == MaskURL(from):
-			return raw // with its own spelling
-		case m.isURL():
+		before, ok := had[m.key(t)]
+		if !ok {
+			return m.raw
+		}
+		from, _ := before.text()
+		switch isURL := classOf(t, m.path) == aURL; {
+		case s == Masked && !isURL:
+			return before.raw
+		case isURL && s == MaskURL(from):
+			return before.raw // with its own spelling
+		case isURL:
 			if whole := unmaskURL(s, from); whole != s {
 				return spell(whole)
 			}
@@ -298,24 +421,23 @@ func unmaskPoller(config, stored json.RawMessage) json.RawMessage {
 	})
 }
 
+// clone is the member for longer than rewrite has it.
+func (m member) clone() member { return member{slices.Clone(m.path), m.raw} }
+
 // stillMasked finds what is masked and has nothing to stand for.
-func stillMasked(config json.RawMessage) (pointers []string) {
+func stillMasked(config json.RawMessage, t reflect.Type) (pointers []string) {
 	rewrite(config, func(m member) []byte {
 		s, ok := m.text()
-		whole := s == Masked && (m.secret() || len(m.path) == 2 && m.path[0] == "headers")
-		part := false
-		if m.isURL() {
+		c := classOf(t, m.path)
+		masked := s == Masked && (c == aSecret || c == aHeader || m.secret(c))
+		if c == aURL {
 			rewriteURL(s, func(name, value string) string {
-				part = part || unescape(value) == Masked && (name == "" || IsSecretName(name))
+				masked = masked || unescape(value) == Masked && (name == "" || IsSecretName(name))
 				return value
 			})
 		}
-		if ok && (whole || part) {
-			escaped := make([]string, len(m.path))
-			for i, name := range m.path {
-				escaped[i] = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-			}
-			pointers = append(pointers, "/"+strings.Join(escaped, "/"))
+		if ok && masked {
+			pointers = append(pointers, m.pointer())
 		}
 		return m.raw
 	})

@@ -1,4 +1,4 @@
-package source_test
+package httppoller_test
 
 import (
 	"encoding/json"
@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/all"
 )
 
 const marker = "MARKER1f"
 
 func poller(t testing.TB) source.Kind {
 	t.Helper()
-	k, ok := source.Lookup("http-poller")
+	k, ok := all.Kinds().Lookup("http-poller")
 	if !ok {
 		t.Fatal("there is no http-poller")
 	}

@@ -1,4 +1,4 @@
-package source_test
+package httppoller_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"freshet"
-	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/httppoller"
 )
 
 const s = time.Second
@@ -369,7 +369,7 @@ func FuzzRetryAfter(f *testing.F) {
 	}
 	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, field, date string) {
-		got := source.RetryAfter(http.Header{"Retry-After": {field}, "Date": {date}}, now)
+		got := httppoller.RetryAfter(http.Header{"Retry-After": {field}, "Date": {date}}, now)
 		if got < 0 || got > 24*time.Hour {
 			t.Fatalf("%q: %v", field, got)
 		}

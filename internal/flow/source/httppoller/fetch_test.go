@@ -1,4 +1,4 @@
-package source_test
+package httppoller_test
 
 import (
 	"bytes"

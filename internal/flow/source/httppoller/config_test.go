@@ -1,4 +1,4 @@
-package source_test
+package httppoller_test
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/all"
 )
 
 func TestKinds(t *testing.T) {
-	for _, k := range source.Kinds() {
-		found, ok := source.Lookup(k.Name)
+	for _, k := range all.Kinds() {
+		found, ok := all.Kinds().Lookup(k.Name)
 		if !ok || found.Name != k.Name || k.Summary == "" || len(k.Feeds) == 0 {
 			t.Errorf("%q is incomplete", k.Name)
 		}
@@ -23,7 +24,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s takes nonsense: %v, %v", k.Name, wrong, err)
 		}
 	}
-	if _, ok := source.Lookup("carrier-pigeon"); ok {
+	if _, ok := all.Kinds().Lookup("carrier-pigeon"); ok {
 		t.Error("a kind that does not exist was found")
 	}
 }
@@ -31,7 +32,7 @@ func TestKinds(t *testing.T) {
 func TestPushedSourceWaits(t *testing.T) {
 	for _, config := range []string{``, `null`, `{}`} {
 		synctest.Test(t, func(t *testing.T) {
-			k, _ := source.Lookup("http-post")
+			k, _ := all.Kinds().Lookup("http-post")
 			src, err := k.New(json.RawMessage(config), source.Env{})
 			if err != nil || !k.Pushed {
 				t.Fatalf("%q: %v", config, err)
@@ -80,7 +81,7 @@ func TestPollerConfig(t *testing.T) {
 		{`{` + url + `,"headers":{"X-Key":"s3cret\r\nX-Evil: 1","Y":"s3cret\u0000"}}`, "/headers/X-Key: the value holds a line break\n/headers/Y: the value"},
 		{`{"pollingPeriod":"PT2H","method":"PUT"}`, "/url: is required\n/method: must be\n/pollingPeriod: must be"},
 	} {
-		kind, _ := source.Lookup("http-poller")
+		kind, _ := all.Kinds().Lookup("http-poller")
 		got := kind.Check(json.RawMessage(tt.config))
 		want := strings.Split(tt.want, "\n")
 		if tt.want == "" {
@@ -102,7 +103,7 @@ func TestPollerConfig(t *testing.T) {
 func FuzzPollerConfig(f *testing.F) {
 	f.Add([]byte(`{"url":"https://api.example.com/","headers":{"a":"b"},"retryOnHttpCodes":[500],"body":null}`))
 	f.Add([]byte(`{"url":"http://[::1%25eth0]:80/","pollingPeriod":"P1D","method":"POST","body":[1]}`))
-	kind, _ := source.Lookup("http-poller")
+	kind, _ := all.Kinds().Lookup("http-poller")
 	f.Fuzz(func(t *testing.T, config []byte) {
 		wrong := kind.Check(config)
 		_, err := kind.New(config, source.Env{})

@@ -1,0 +1,16 @@
+// Package all lists the types of source. To add one is to add its folder and a line here.
+package all
+
+import (
+	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/httppoller"
+	"freshet/internal/flow/source/httppost"
+)
+
+// Kinds are all types of source.
+func Kinds() source.Set {
+	return source.Set{
+		httppoller.Kind(),
+		httppost.Kind(),
+	}
+}

@@ -1,0 +1,114 @@
+package httppoller
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"freshet"
+	"freshet/internal/egress"
+	"freshet/internal/settings"
+)
+
+// config is the configuration of an http-poller. The names are those of the incumbent where it has the
+// option.
+type config struct {
+	URL            settings.URL     `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
+	Method         string           `json:"method" default:"GET" oneof:"GET,POST" doc:"The method of the requests. POST is for APIs that are asked so"`
+	Headers        settings.Headers `json:"headers" doc:"Sent with each request, to the origin of url only"`
+	Body           json.RawMessage  `json:"body" doc:"The JSON that POST sends"`
+	PollingPeriod  freshet.Duration `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
+	PayloadPointer string           `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
+	Timeout        freshet.Duration `json:"timeout" default:"PT10S" range:"PT0.1S..PT5M" doc:"How long one attempt may take as a whole"`
+
+	RetryOnHTTPCodes []int            `json:"retryOnHttpCodes" default:"[500,503,504]" doc:"Answers with these statuses are tried again, from 400 to 599. Connections that fail always are"`
+	RetryMaxAttempts int              `json:"retryMaxAttempts" default:"3" range:"0..10" doc:"How often a poll is tried again after its first attempt"`
+	RetryInitial     freshet.Duration `json:"retryBackOffInitialDuration" default:"PT1S" range:"PT0S..PT10S" doc:"The longest first pause before another attempt; pauses are random up to their length"`
+	RetryMax         freshet.Duration `json:"retryBackOffMaxDuration" default:"PT10S" range:"PT0S..PT1M" doc:"The longest pause of all"`
+	RetryFactor      float64          `json:"retryBackOffFactor" default:"0.5" range:"0..10" doc:"By how much of itself the pause grows each time: 0.5 is half as long again"`
+
+	target *url.URL // URL, parsed
+}
+
+// Check is what the tags cannot say.
+func (c *config) Check(v *settings.Verdict) {
+	if u, err := egress.ParseURL(string(c.URL)); err == nil {
+		c.target = u
+		c.target.Fragment, c.target.RawFragment = "", "" // never sent
+	}
+	if string(c.Body) == "null" {
+		c.Body = nil
+	}
+	if c.Body != nil && c.Method == http.MethodGet {
+		v.Say("/body", `only POST sends a body: set "method" to POST`)
+	}
+	c.checkHeaders(v)
+	if !isPointer(c.PayloadPointer) {
+		v.Say("/payloadPointer", "%.80q is not a JSON Pointer: write /items or /data/0, with ~0 for '~' and ~1 for '/' inside a name", c.PayloadPointer)
+	}
+	for i, code := range c.RetryOnHTTPCodes {
+		if code < 400 || code > 599 {
+			v.Say(fmt.Sprintf("/retryOnHttpCodes/%d", i), "must be an HTTP status from 400 to 599, not %d", code)
+		}
+	}
+}
+
+// checkHeaders lets nothing pass that would break a request in two, or that the poller has to
+// decide by itself. It never shows a value, which may be a secret.
+func (c *config) checkHeaders(v *settings.Verdict) {
+	reserved := map[string]string{
+		"Host":              "it follows from the URL",
+		"Content-Length":    "it follows from the body",
+		"Transfer-Encoding": "it belongs to the connection",
+		"Connection":        "it belongs to the connection",
+		"Keep-Alive":        "it belongs to the connection",
+		"Proxy-Connection":  "it belongs to the connection",
+		"Te":                "it belongs to the connection",
+		"Trailer":           "it belongs to the connection",
+		"Upgrade":           "it belongs to the connection",
+		"Expect":            "it belongs to the connection",
+		"Accept-Encoding":   "the poller decodes gzip and deflate and asks for them",
+		"Range":             "the poller needs the whole document",
+		"If-Range":          "the poller needs the whole document",
+		"If-None-Match":     "the poller makes its requests conditional by itself",
+		"If-Modified-Since": "the poller makes its requests conditional by itself",
+	}
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		at := "/headers/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		switch {
+		case !isToken(name):
+			v.Say(at, "%.40q is not a header name", name)
+		case reserved[canonical] != "":
+			v.Say(at, "cannot be set: %s", reserved[canonical])
+		case seen[canonical] != "":
+			v.Say(at, "is the same header as %q", seen[canonical])
+		case !isFieldValue(c.Headers[name]):
+			v.Say(at, "the value holds a line break or another control character")
+		}
+		seen[canonical] = cmp.Or(seen[canonical], name)
+	}
+}
+
+// isToken is RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	return s != "" && strings.Trim(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// isFieldValue is RFC 9110 section 5.5.
+func isFieldValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+}
+
+// isPointer is RFC 6901 section 3.
+func isPointer(s string) bool {
+	unescaped := strings.NewReplacer("~0", "", "~1", "").Replace(s)
+	return s == "" || s[0] == '/' && !strings.Contains(unescaped, "~")
+}

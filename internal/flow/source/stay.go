@@ -1,0 +1,96 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"freshet"
+)
+
+// Longest and shortest pause of a source that cannot connect.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// Stay keeps a source connected until ctx ends. connect connects, calls up once upstream has taken it, and
+// returns why the connection ended. After each end the sink is told, and there is a random pause: of at most
+// a second at first, doubling to a minute while upstream is not up.
+func Stay(ctx context.Context, to Sink, log *slog.Logger, connect func(ctx context.Context, up func()) error) {
+	for failed := 0; ; failed++ {
+		began := time.Now()
+		err := connect(ctx, func() {
+			failed = 0
+			to.Unchanged(ctx, time.Now(), time.Since(began))
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			f, _ := FaultOf(err)
+			if log != nil {
+				log.InfoContext(ctx, "the connection to upstream ended", "code", f.Code, "err", err)
+			}
+			to.Fault(ctx, f, time.Since(began))
+		}
+		if !Sleep(ctx, Jitter(BackOff(failed, firstPause, longestPause, 1))) {
+			return
+		}
+	}
+}
+
+// Offer hands payloads to the sink until it has stored them: what only the journal's state keeps from being
+// stored is tried again, at growing distances, as upstream will not send it twice. It returns false when
+// ctx has ended before.
+func Offer(ctx context.Context, to Sink, ps ...Payload) bool {
+	for failed := 0; ; failed++ {
+		err := to.Payload(ctx, ps...)
+		if ctx.Err() != nil {
+			return err == nil
+		}
+		if err == nil || isFault(err) {
+			return true
+		}
+		if !Sleep(ctx, Jitter(BackOff(failed, firstPause/10, longestPause/6, 1))) {
+			return false
+		}
+	}
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[freshet.Fault](err)
+	return ok
+}
+
+// BackOff is the longest pause before retry number n, from 0: initial, growing by factor of itself.
+func BackOff(n int, initial, longest time.Duration, factor float64) time.Duration {
+	pause := float64(initial)
+	for range n {
+		pause = min(pause*(1+factor), float64(longest))
+	}
+	return min(time.Duration(pause), longest)
+}
+
+// Jitter is a random time of at most longest: "full jitter", which spreads the load of many clients
+// best.
+func Jitter(longest time.Duration) time.Duration {
+	if longest <= 0 {
+		return 0
+	}
+	return rand.N(longest + 1) //nolint:gosec // nobody gains by guessing it
+}
+
+// Sleep waits until d has passed, by the monotonic clock, or ctx has ended: then it returns false.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
