@@ -158,7 +158,7 @@ func (v *Verdict) check(value reflect.Value) {
 		v.checkField(at, f, value.FieldByIndex(f.index))
 	}
 	if value.CanAddr() {
-		if c, ok := value.Addr().Interface().(Checker); ok {
+		if c, ok := reflect.TypeAssert[Checker](value.Addr()); ok {
 			c.Check(v)
 		}
 	}
@@ -176,7 +176,7 @@ func (v *Verdict) checkField(at string, f field, value reflect.Value) {
 		}
 		value = value.Elem()
 	}
-	if u, ok := value.Interface().(URL); ok {
+	if u, ok := reflect.TypeAssert[URL](value); ok {
 		v.checkURL(at, u, f.tag.Get("schemes"))
 		return
 	}
@@ -277,7 +277,7 @@ func choices(words []string) string {
 func (v *Verdict) checkRange(at string, value reflect.Value, limits string) {
 	least, most, _ := strings.Cut(limits, "..")
 	outside := false
-	var is any = value.Interface()
+	is := value.Interface()
 	switch x := is.(type) {
 	case freshet.Duration:
 		outside = x < must(freshet.ParseDuration(least)) || x > must(freshet.ParseDuration(most))
