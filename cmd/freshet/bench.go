@@ -7,22 +7,12 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"freshet"
 	"freshet/internal/load"
 )
-
-// benchFlags are the flags of bench.
-type benchFlags struct {
-	load.Params
-	duration, period, jitter string
-	size                     string
-	pids                     []int
-	remote                   bool
-}
 
 func (c *cli) benchCommand() *cobra.Command {
 	var f benchFlags
@@ -39,7 +29,11 @@ with --server-pid what it cost the server.
 A scenario has defaults for what the flags leave open, and stops by itself. The
 figures are only worth something when nothing else runs; let the server have its
 own processors (taskset). To poll the synthetic API the server must be allowed to
-reach loopback: freshet dev, or egress.allow [127.0.0.0/8].`,
+reach loopback: freshet dev, or egress.allow [127.0.0.0/8].
+
+With --json the report is one line: times are in milliseconds (seconds, back: in
+seconds; cpuPerEvent, cpuPerConnect: in µs), sizes and memory in bytes, idleCPU in
+per cent of a core. docs/performance.md has a table of its members.`,
 		Example: `  freshet bench --server-pid $(pidof freshet)
   freshet bench saturate -n 1000 --size 100
   freshet bench poll -n 3000 --topics 100 --size 50KB --period PT0.5S --verify 0.01
@@ -51,27 +45,12 @@ reach loopback: freshet dev, or egress.allow [127.0.0.0/8].`,
 			if len(args) == 1 {
 				name = args[0]
 			}
-			return c.bench(cmd.Context(), name, f)
+			return c.bench(cmd.Context(), name, cmd.Flags(), f)
 		},
 	}
 	c.serverFlag(cmd)
 	c.jsonFlag(cmd)
-	flags := cmd.Flags()
-	flags.IntVarP(&f.Subscribers, "subscribers", "n", 0, "how many follow")
-	flags.IntVar(&f.Topics, "topics", 0, "topics they are spread over")
-	flags.StringVar(&f.size, "size", "", "of a message or document, such as 50KB")
-	flags.Float64Var(&f.Rate, "rate", 0, "messages per second, of all topics together")
-	flags.StringVar(&f.duration, "duration", "", "of what is measured; of one step of saturate")
-	flags.StringVar(&f.period, "period", "", "of polls")
-	flags.Float64Var(&f.Renewed, "renewed", 0, "share of a document that each poll finds renewed, such as 0.2")
-	flags.Float64Var(&f.Verify, "verify", 0, "share of subscribers that apply the patches and compare each document, such as 0.01")
-	flags.Float64Var(&f.Slow, "slow", 0, "share of subscribers that stop reading, such as 0.05")
-	flags.StringVar(&f.jitter, "jitter", "", "in which the dropped come back")
-	flags.IntVar(&f.Behind, "behind", 0, "messages that those who resume have missed")
-	flags.IntVar(&f.Publishers, "publishers", 0, "connections that publish; 32")
-	flags.IntVar(&f.AtATime, "at-a-time", 0, "connections begun and not answered yet; 128")
-	flags.IntSliceVar(&f.pids, "server-pid", nil, "process of the server, if it runs here: measure its time and memory")
-	flags.BoolVar(&f.remote, "allow-remote", false, "put a server on another machine under load; only one that is yours")
+	f.register(cmd.Flags())
 	return cmd
 }
 
@@ -90,46 +69,13 @@ func scenarioList() string {
 	return b.String()
 }
 
-// durations reads those flags that are durations, in one of the two ways to write them.
-func (f *benchFlags) durations() error {
-	for _, d := range []struct {
-		flag, text string
-		into       *time.Duration
-	}{{"duration", f.duration, &f.Duration}, {"period", f.period, &f.Period}, {"jitter", f.jitter, &f.Jitter}} {
-		if d.text == "" {
-			continue
-		}
-		v, err := freshet.ParseDuration(d.text)
-		if err != nil {
-			return usageError{fmt.Errorf("--%s: %w", d.flag, err)}
-		}
-		if v <= 0 {
-			return usageError{fmt.Errorf("--%s must be longer than nothing", d.flag)}
-		}
-		*d.into = time.Duration(v)
-	}
-	if f.size == "" {
-		return nil
-	}
-	n, err := freshet.ParseBytes(f.size)
-	if err != nil {
-		return usageError{fmt.Errorf("--size: %w", err)}
-	}
-	f.Size = int(n)
-	return nil
-}
-
-func (c *cli) bench(ctx context.Context, name string, f benchFlags) error {
+func (c *cli) bench(ctx context.Context, name string, given *pflag.FlagSet, f benchFlags) error {
 	scenario, ok := load.Find(name)
 	if !ok {
 		return usageError{fmt.Errorf("there is no scenario %q: use one of %s", name, strings.Join(scenarioNames(), ", "))}
 	}
-	if err := f.durations(); err != nil {
-		return err
-	}
-	cl, err := c.client()
-	if err != nil {
-		return err
+	if err := f.check(scenario, given); err != nil {
+		return usageError{err}
 	}
 	address := withScheme(c.address())
 	if !f.remote {
@@ -141,9 +87,16 @@ func (c *cli) bench(ctx context.Context, name string, f benchFlags) error {
 	if err != nil {
 		return err
 	}
+	cl, err := c.trusting(roots)
+	if err != nil {
+		return err
+	}
 	server, err := load.Freshet(address, cl, roots, f.pids)
 	if err != nil {
 		return usageError{err}
+	}
+	if err := server.Check(); err != nil {
+		return usageError{fmt.Errorf("--server-pid: %w", err)}
 	}
 	status := &statusLine{to: c.err}
 	f.Progress = status.show

@@ -2,6 +2,8 @@ package load
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -155,3 +157,22 @@ func (a *answer) body(b []byte) (body, rest []byte, err error) {
 
 // open says whether the header has come.
 func (a *answer) open() bool { return a.at != inHeader }
+
+// said is what the body of an answer that is an error says, as far as it is there: the detail of a
+// problem (RFC 9457), or its first line.
+func (a *answer) said(b []byte) string {
+	var text []byte
+	for len(b) > 0 {
+		part, rest, err := a.next(b)
+		if text = append(text, part...); err != nil {
+			break
+		}
+		b = rest
+	}
+	var problem struct{ Detail, Title string }
+	if json.Unmarshal(text, &problem) == nil {
+		return cmp.Or(problem.Detail, problem.Title)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return line[:min(len(line), 200)]
+}

@@ -49,7 +49,7 @@ func (r *run) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := r.fleet.Until(ctx, 30*time.Second, func(t *Tally) bool { return t.Completion.Count() >= int64(r.Subscribers) })
+	t, err := r.fleet.gather(ctx, 30*time.Second, "have all they missed", func(t *Tally) int { return int(t.Completion.Count()) }, r.say)
 	wall := time.Since(began)
 	if err != nil && !errors.Is(err, errLate) {
 		return err
@@ -93,7 +93,7 @@ func (r *run) storm(ctx context.Context) error {
 		r.say("dropping %d connections", r.Subscribers)
 		dropped := time.Now()
 		r.fleet.Drop(r.Jitter)
-		_, err = r.fleet.Until(ctx, r.Jitter+30*time.Second, func(t *Tally) bool { return t.Open == r.Subscribers })
+		err = r.fleet.Ready(ctx, r.Jitter+30*time.Second, r.say)
 		back = time.Since(dropped)
 	}
 	sent := <-publishing
@@ -162,6 +162,9 @@ func (r *run) slow(ctx context.Context) error {
 		return p, err
 	}
 	r.publisher.run(ctx, r.Rate, time.Second, publish)
+	if err := r.fleet.stay(); err != nil {
+		return err
+	}
 	// What grows to its level with time alone, such as the caches of the journal, is not to count.
 	r.say("everybody reads, until memory is at its level")
 	if _, err := phase(r.Duration); err != nil {
@@ -221,7 +224,7 @@ func (r *run) compare(ctx context.Context, before, during *phase) error {
 	r.report.Expected, r.report.Missing = 0, 0 // documents are combined: what came is what counts
 	r.report.P99Before = ms(before.tally.Latency.Quantile(0.99))
 	r.report.MemoryBase, r.report.Memory = before.memory, during.memory
-	r.report.MemoryPerSlow = float64(during.memory-before.memory) / float64(slow)
+	r.report.MemoryPerSlow = r.each("slow reader", during.memory-before.memory, slow)
 	r.report.Final, r.report.FinalWrong = right, wrong
 	end := r.fleet.Tally()
 	r.report.Lost, r.report.Wrong, r.report.Verified = end.Lost, end.Wrong, end.Verified

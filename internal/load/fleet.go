@@ -56,6 +56,7 @@ type Tally struct {
 	since, until int64
 	last         int64 // when the last stamped event came, ns
 	failure      error
+	refusal      error // why the last of those that are Refused was
 	lastFault    []byte
 }
 
@@ -79,6 +80,9 @@ func (t *Tally) add(o *Tally) {
 	t.last = max(t.last, o.last)
 	if o.failure != nil {
 		t.failure = o.failure
+	}
+	if o.refusal != nil {
+		t.refusal = o.refusal
 	}
 	if o.lastFault != nil {
 		t.lastFault = o.lastFault
@@ -177,35 +181,6 @@ func (f *Fleet) Window(since, until time.Time) {
 	f.each(func(l *loop) {
 		l.tally = Tally{Open: l.tally.Open, since: since.UnixNano(), until: until.UnixNano()}
 	})
-}
-
-// Ready waits until every subscriber is connected, and fails when that takes too long.
-func (f *Fleet) Ready(ctx context.Context, limit time.Duration) error {
-	t, err := f.Until(ctx, limit, func(t *Tally) bool { return t.Open == f.config.Subscribers })
-	if err != nil && t.Open < f.config.Subscribers && t.failure != nil {
-		return fmt.Errorf("%d of %d subscribers connected: %w", t.Open, f.config.Subscribers, t.failure)
-	}
-	return err
-}
-
-// errLate means that what was waited for did not come in time.
-var errLate = errors.New("it took too long")
-
-// Until waits until done is satisfied.
-func (f *Fleet) Until(ctx context.Context, limit time.Duration, done func(*Tally) bool) (*Tally, error) {
-	deadline := time.Now().Add(limit)
-	for {
-		t := f.Tally()
-		if done(t) {
-			return t, nil
-		}
-		if time.Now().After(deadline) {
-			return t, errLate
-		}
-		if err := sleep(ctx, 5*time.Millisecond); err != nil {
-			return t, err
-		}
-	}
 }
 
 // Drop cuts every connection at once; each comes back after a random part of jitter, with the id of

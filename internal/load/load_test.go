@@ -3,10 +3,16 @@ package load_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +105,7 @@ func small(t *testing.T, server *load.Server) {
 		{"poll", load.Params{Subscribers: 20, Topics: 4, Size: 5000, Verify: 0.5, Duration: time.Second}, func(r *load.Report) bool {
 			return r.Published > 0 && r.Delivered == 5*r.Published && r.Verified > 0 && r.BytesPerEvent < 3000
 		}},
-		{"topics", load.Params{Topics: 30, Duration: 100 * time.Millisecond}, func(r *load.Report) bool { return r.MemoryBase > 0 && r.Memory > 0 }},
+		{"topics", load.Params{Topics: 3, Duration: 100 * time.Millisecond}, func(r *load.Report) bool { return r.MemoryBase > 0 && (r.MemoryPerTopic > 0) == (len(r.Notes) == 0) }},
 		{"resume", load.Params{Subscribers: 30, Behind: 20}, func(r *load.Report) bool { return r.Delivered == 600 && r.P99 > 0 }},
 		{"storm", load.Params{Subscribers: 50, Jitter: 300 * time.Millisecond, Rate: 20}, func(r *load.Report) bool {
 			return r.Delivered == 50*r.Published && r.Back > 0 && r.Back < 20
@@ -154,6 +160,8 @@ func TestRefusals(t *testing.T) {
 		"no share":   {Verify: 2},
 		"no rate":    {Rate: -1},
 		"few to ask": {Subscribers: 2, Topics: 3},
+		"too small":  {Size: 10},
+		"none posts": {Publishers: -1},
 	} {
 		if _, err := load.Run(t.Context(), nobody, s, p); err == nil {
 			t.Errorf("%s: no error", name)
@@ -164,10 +172,87 @@ func TestRefusals(t *testing.T) {
 	if _, err := load.Run(ctx, nobody, s, load.Params{Subscribers: 2}); err == nil {
 		t.Error("no server, and no error")
 	}
+	nobody.Processes = []int{os.Getpid()}
+	if _, err := load.Run(t.Context(), nobody, s, load.Params{}); err == nil || !strings.Contains(err.Error(), "listens") {
+		t.Errorf("a process that is not the server: %v", err)
+	}
 	if _, ok := load.Find("nonsense"); ok {
 		t.Error("there is a scenario called nonsense")
 	}
 	if _, err := load.Freshet("ftp://127.0.0.1", nil, nil, nil); err == nil {
 		t.Error("FTP, and no error")
+	}
+}
+
+// What flags say is used, by the names that the flags have, is what a scenario has a default for.
+func TestScenariosUseTheirDefaults(t *testing.T) {
+	for _, s := range load.Scenarios() {
+		d := s.Defaults
+		for name, given := range map[string]bool{
+			"subscribers": d.Subscribers > 0, "topics": d.Topics > 0, "size": d.Size > 0, "rate": d.Rate > 0, "duration": d.Duration > 0,
+			"period": d.Period > 0, "renewed": d.Renewed > 0, "slow": d.Slow > 0, "jitter": d.Jitter > 0, "behind": d.Behind > 0,
+		} {
+			if given != slices.Contains(s.Uses, name) {
+				t.Errorf("%s: %s has a default: %v, is used: %v", s.Name, name, given, !given)
+			}
+		}
+		for _, p := range []load.Params{{}, {Topics: d.Subscribers + 1}, {Subscribers: 1}} {
+			if err := s.Check(p); err != nil && !(s.Defaults.Subscribers == 0 && p.Topics == 0) {
+				t.Errorf("%s with %+v: %v", s.Name, p, err)
+			}
+		}
+	}
+}
+
+// A server that refuses, one way or another, is told so soon, with what it says.
+func TestRefusingServer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(w http.ResponseWriter)
+		want   string
+	}{
+		"status": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"title":"Service Unavailable","detail":"it is full"}`)
+		}, "0 of 3 are open, "},
+		"end": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "retry: 100\n:\n")
+		}, "limits.connections"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tt.answer(w) }))
+			defer s.Close()
+			server, err := load.Freshet(s.URL, nil, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Create, server.Remove = nil, nil
+			fixed, _ := load.Find("fixed")
+			_, err = load.Run(t.Context(), server, fixed, load.Params{Subscribers: 3})
+			if e, ok := errors.AsType[*load.RefusedError](err); !ok || !strings.Contains(err.Error(), tt.want) || e.Refused < 3 {
+				t.Errorf("error %v", err)
+			}
+			if name == "status" && !strings.Contains(fmt.Sprint(err), "status 503: it is full") {
+				t.Errorf("%v does not tell what the server says", err)
+			}
+		})
+	}
+}
+
+// Every member of the report is in the documentation.
+func TestReportIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[load.Report](), reflect.TypeFor[load.Step]()} {
+		for f := range of.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("docs/performance.md does not say what %s is", name)
+			}
+		}
 	}
 }

@@ -40,11 +40,25 @@ func (l *loop) tape(topic int) *tape {
 	return t
 }
 
-type statusError struct{ status int }
+// A statusError is an answer that is no stream.
+type statusError struct {
+	status int
+	text   string // what the answer says, "" if that is nothing
+}
 
 func (e *statusError) Error() string {
-	return fmt.Sprintf("the server answered with status %d", e.status)
+	text := fmt.Sprintf("the server answers with status %d", e.status)
+	if e.text != "" {
+		text += ": " + e.text
+	}
+	return text
 }
+
+// errTurnedAway is a stream that ended before it brought anything.
+var errTurnedAway = errors.New("it ends streams as soon as they have begun, as Freshet does over limits.connections, limits.perTopic or limits.perAddress")
+
+// turned is how soon a stream that brought nothing must end to count as refused, rather than as lost.
+const turned = time.Second
 
 // connect lets a subscriber connect when it is its turn.
 func (l *loop) connect(s *subscriber) {
@@ -79,11 +93,15 @@ func (l *loop) next() {
 // lost is called when a connection ended, or did not come about, for a reason. It comes back.
 func (l *loop) lost(s *subscriber, err error) {
 	before := s.state
+	if before == stateOpen && s.got == 0 && now()-s.opened < int64(turned) {
+		before, err = stateOpening, errTurnedAway
+	}
 	l.drop(s)
 	if before == stateOpen {
 		l.tally.Lost++
 	} else {
 		l.tally.Refused++
+		l.tally.refusal = err
 	}
 	if !errors.Is(err, errEndOfBody) {
 		l.tally.failure = err

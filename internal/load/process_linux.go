@@ -2,9 +2,12 @@ package load
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,6 +20,9 @@ func processTime(pids []int) (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range pids {
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("there is no process %d", pid)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("CPU time of the server: %w", err)
 		}
@@ -49,4 +55,43 @@ func processMemory(pids []int) (int64, error) {
 		sum += int64(pages) * int64(os.Getpagesize())
 	}
 	return sum, nil
+}
+
+// listens says whether one of some processes listens on a TCP port. Where that cannot be told, as in
+// another network namespace, or for want of rights, it is true; so it is of no processes.
+func listens(pids []int, port int) bool {
+	ours, err := os.Readlink("/proc/self/ns/net")
+	if err != nil || len(pids) == 0 {
+		return true
+	}
+	sockets := map[string]bool{}
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile("/proc/self/net/" + table)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+		for line := range strings.Lines(string(text)) {
+			// sl local_address rem_address st … inode is field 10 (proc(5)); 0A is LISTEN.
+			if f := strings.Fields(line); len(f) > 9 && f[3] == "0A" && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				sockets["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	for _, pid := range pids {
+		dir := "/proc/" + strconv.Itoa(pid)
+		theirs, err := os.Readlink(dir + "/ns/net")
+		if err != nil || theirs != ours {
+			return true
+		}
+		open, err := os.ReadDir(dir + "/fd")
+		if err != nil {
+			return true
+		}
+		for _, fd := range open {
+			if to, _ := os.Readlink(dir + "/fd/" + fd.Name()); sockets[to] { // it may be closed again
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -53,7 +54,8 @@ type Report struct {
 	Final          int     `json:"final,omitzero"`      // verifying subscribers that ended with the newest document
 	FinalWrong     int     `json:"finalWrong,omitzero"` // and those that did not
 
-	Steps []Step `json:"steps,omitempty"`
+	Steps []Step   `json:"steps,omitempty"`
+	Notes []string `json:"notes,omitempty"` // why a figure is not there
 }
 
 // A Step is one rate of a scenario in which it rises.
@@ -100,6 +102,20 @@ func (r *Report) delivery(t *Tally, expected int64, d, cpu time.Duration) {
 	r.rates(t, t.Stamped, d, cpu)
 }
 
+// each is what one of so many cost the server, of what its memory grew by. Where that cannot be told it
+// is 0, and a note says why.
+func (r *run) each(what string, grown int64, n int) float64 {
+	switch {
+	case len(r.server.Processes) == 0:
+		r.report.Notes = append(r.report.Notes, "memory per "+what+" is measured only where --server-pid names the server's process")
+	case grown <= 0:
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("memory per %s cannot be told: with %s more the server's memory changed by %.1f MB, which it does by itself; take more", what, count(n, what), float64(grown)/1e6))
+	default:
+		return float64(grown) / float64(n)
+	}
+	return 0
+}
+
 // A Line is one figure for people.
 type Line struct{ Name, Value string }
 
@@ -111,7 +127,7 @@ func (r *Report) Lines() []Line {
 			lines = append(lines, Line{name, fmt.Sprintf(format, args...)})
 		}
 	}
-	add(true, "load", "%s: %s subscribers, %s topics, %s bytes", r.Scenario, thousands(r.Subscribers), thousands(r.Topics), thousands(r.Size))
+	add(true, "load", "%s", r.load())
 	add(r.Delivered > 0 && r.EventsPerSecond > 0, "events", "%s/s (%s delivered in %.1f s)", thousands(int(r.EventsPerSecond)), thousands(int(r.Delivered)), r.Seconds)
 	add(r.Max > 0, "latency", "p50 %.1f ms, p99 %.1f ms, p99.9 %.1f ms, max %.1f ms", r.P50, r.P99, r.P999, r.Max)
 	add(r.P99Before > 0, "before", "p99 %.1f ms while everybody read", r.P99Before)
@@ -124,12 +140,38 @@ func (r *Report) Lines() []Line {
 	add(r.Lost+r.Refused+r.Faults+r.Unpublished > 0, "trouble", "%d connections lost, %d refused, %d error events, %d posts failed", r.Lost, r.Refused, r.Faults, r.Unpublished)
 	add(r.BytesPerEvent > 0, "wire", "%s bytes per event", thousands(int(r.BytesPerEvent)))
 	add(r.CPUPerEvent > 0, "server CPU", "%.2f µs per event", r.CPUPerEvent)
-	add(r.ConnectsPerSecond > 0, "connects", "%s/s, %.0f µs of server CPU each, %.1f %% of a core when idle", thousands(int(r.ConnectsPerSecond)), r.CPUPerConnect, r.IdleCPU)
+	add(r.ConnectsPerSecond > 0 && r.Memory == 0, "connects", "%s/s", thousands(int(r.ConnectsPerSecond)))
+	add(r.ConnectsPerSecond > 0 && r.Memory > 0, "connects", "%s/s, %.0f µs of server CPU each, %.1f %% of a core when idle", thousands(int(r.ConnectsPerSecond)), r.CPUPerConnect, r.IdleCPU)
 	add(r.Memory > 0, "memory", "%.1f MB", float64(r.Memory)/1e6)
 	add(r.MemoryPerConnection > 0, "per connection", "%.2f KB over %.1f MB", r.MemoryPerConnection/1024, float64(r.MemoryBase)/1e6)
 	add(r.MemoryPerTopic > 0, "per topic", "%.2f KB over %.1f MB", r.MemoryPerTopic/1024, float64(r.MemoryBase)/1e6)
-	add(r.MemoryPerSlow > 0, "per slow reader", "%.1f KB", r.MemoryPerSlow/1024)
+	add(r.MemoryPerSlow > 0, "per slow reader", "%.1f KB, with what the server's caches grew by meanwhile (take away what it is with one slow reader)", r.MemoryPerSlow/1024)
+	for _, note := range r.Notes {
+		add(true, "note", "%s", note)
+	}
 	return lines
+}
+
+// load is what the server had to do with.
+func (r *Report) load() string {
+	parts := []string{}
+	for _, p := range []struct {
+		n    int
+		unit string
+	}{{r.Subscribers, "subscriber"}, {r.Topics, "topic"}, {r.Size, "byte"}} {
+		if p.n > 0 {
+			parts = append(parts, count(p.n, p.unit))
+		}
+	}
+	return r.Scenario + ": " + strings.Join(parts, ", ")
+}
+
+// count writes how many of something there are.
+func count(n int, unit string) string {
+	if n != 1 {
+		unit += "s"
+	}
+	return thousands(n) + " " + unit
 }
 
 // thousands writes a number with its digits in groups.

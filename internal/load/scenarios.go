@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,7 +57,10 @@ func (r *run) ready(ctx context.Context) error {
 	}
 	// The first messages find cold paths; they count nowhere.
 	r.publisher.run(ctx, 20, settle, r.message)
-	return sleep(ctx, settle)
+	if err := sleep(ctx, settle); err != nil {
+		return err
+	}
+	return r.fleet.stay()
 }
 
 func (r *run) fixed(ctx context.Context) error {
@@ -64,7 +68,10 @@ func (r *run) fixed(ctx context.Context) error {
 		return err
 	}
 	r.say("publishing %.0f messages a second for %s", r.Rate, r.Duration)
-	_, _, err := r.publish(ctx, r.Rate, r.Duration)
+	t, sent, err := r.publish(ctx, r.Rate, r.Duration)
+	if err == nil && t.Stamped == 0 {
+		return fmt.Errorf("nothing came of %s", count(int(sent.messages), "message"))
+	}
 	return err
 }
 
@@ -177,7 +184,7 @@ func (r *run) idle(ctx context.Context) error {
 	r.report.CPUPerConnect = us(connected-before) / float64(r.Subscribers)
 	r.report.IdleCPU = 100 * (held - connected).Seconds() / r.Duration.Seconds()
 	r.report.MemoryBase, r.report.Memory = base, memory
-	r.report.MemoryPerConnection = float64(memory-base) / float64(r.Subscribers)
+	r.report.MemoryPerConnection = r.each("connection", memory-base, r.Subscribers)
 	if t.Open != r.Subscribers {
 		return fmt.Errorf("only %d of %d connections stayed open", t.Open, r.Subscribers)
 	}
@@ -186,13 +193,12 @@ func (r *run) idle(ctx context.Context) error {
 
 // idleTopics measures what topics cost that nothing happens to.
 func (r *run) idleTopics(ctx context.Context) error {
-	topics := pushed(r.prefix, freshet.KindSnapshot, r.Topics)
+	const first = 10 // find the server cold, and are no part of what is measured
+	topics := pushed(r.prefix, freshet.KindSnapshot, r.Topics+first)
 	for i := range topics {
 		topics[i].Source.AlwaysOn = false
 	}
-	// The first ones find the server cold.
-	const first = 10
-	if err := r.create(ctx, topics[:min(first, r.Topics)]); err != nil {
+	if err := r.create(ctx, topics[:first]); err != nil {
 		return err
 	}
 	if err := sleep(ctx, settle); err != nil {
@@ -202,13 +208,8 @@ func (r *run) idleTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rest := topics[min(first, r.Topics):]
-	r.topics = topics
-	if r.server.Create != nil {
-		r.say("making %d topics", len(rest))
-		if err := r.server.Create(ctx, rest); err != nil {
-			return fmt.Errorf("make the topics: %w", err)
-		}
+	if err := r.create(ctx, topics[first:]); err != nil {
+		return err
 	}
 	r.say("holding for %s", r.Duration)
 	if err := sleep(ctx, r.Duration); err != nil {
@@ -220,8 +221,38 @@ func (r *run) idleTopics(ctx context.Context) error {
 	}
 	r.report.Subscribers, r.report.Seconds = 0, r.Duration.Seconds()
 	r.report.MemoryBase, r.report.Memory = base, memory
-	r.report.MemoryPerTopic = float64(memory-base) / float64(max(len(rest), 1))
+	r.report.MemoryPerTopic = r.each("topic", memory-base, r.Topics)
 	return nil
+}
+
+// documents waits until everybody has one. Where the server cannot get at them it says so at once.
+func (r *run) documents(ctx context.Context) error {
+	came := func(t *Tally) bool { return t.Events-t.Faults >= int64(r.Subscribers) }
+	t, err := r.fleet.Until(ctx, 20*time.Second+r.Period, func(t *Tally) bool { return came(t) || t.Faults > 0 })
+	switch {
+	case err != nil && !errors.Is(err, errLate):
+		return err
+	case t.Faults > 0:
+		return fmt.Errorf("the server cannot poll the synthetic API at %s: %s; %s", r.origin.URL(0), said(t.lastFault), allow)
+	case err != nil:
+		return fmt.Errorf("no documents come from the synthetic API at %s: %w; %s", r.origin.URL(0), err, allow)
+	}
+	if err := sleep(ctx, 2*r.Period); err != nil {
+		return err
+	}
+	return r.fleet.stay()
+}
+
+// allow is what lets a server poll the synthetic API.
+const allow = "it must be allowed to reach loopback: egress: {allow: [127.0.0.0/8]} in its configuration or FRESHET_EGRESS_ALLOW=127.0.0.0/8; freshet dev is"
+
+// said is the message of a fault.
+func said(fault []byte) string {
+	var f struct{ Message string }
+	if json.Unmarshal(fault, &f) == nil && f.Message != "" {
+		return f.Message
+	}
+	return string(fault)
 }
 
 // poll lets the server poll documents, and measures from the origin's answer.
@@ -240,14 +271,7 @@ func (r *run) poll(ctx context.Context) (err error) {
 	if err := r.connect(ctx, nil); err != nil {
 		return err
 	}
-	t, err := r.fleet.Until(ctx, 20*time.Second+r.Period, func(t *Tally) bool { return t.Events >= int64(r.Subscribers) })
-	switch {
-	case err != nil && len(t.lastFault) > 0:
-		return fmt.Errorf("the server does not get the documents: %s", t.lastFault)
-	case err != nil:
-		return fmt.Errorf("the documents do not come (may the server reach %s? freshet serve needs egress.allow for that): %w", r.origin.URL(0), err)
-	}
-	if err := sleep(ctx, 2*r.Period); err != nil {
+	if err := r.documents(ctx); err != nil {
 		return err
 	}
 	r.say("following for %s", r.Duration)
@@ -273,9 +297,12 @@ func (r *run) poll(ctx context.Context) (err error) {
 	}
 	expected := polls * int64(r.Subscribers) / int64(r.Topics)
 	r.report.Published, r.report.Memory = polls, memory
-	t, err = r.fleet.Until(ctx, time.Second, func(t *Tally) bool { return t.Stamped >= expected })
+	t, err := r.fleet.Until(ctx, time.Second, func(t *Tally) bool { return t.Stamped >= expected })
 	if err != nil && !errors.Is(err, errLate) {
 		return err
+	}
+	if t.Stamped == 0 {
+		return fmt.Errorf("no document came in %s, of %d that were handed over", r.Duration, polls)
 	}
 	r.report.delivery(t, expected, r.Duration, after-cpu)
 	return nil

@@ -29,9 +29,9 @@ type Server struct {
 	Subscribe func(topic, lastID string) (target string, header []string)
 	// Publish is the target, the header lines and the body of the POST of a message.
 	Publish func(topic string, message []byte) (target string, header []string, body []byte)
-	// Create makes topics; nil: they need not be made. Remove takes away what Create made.
-	Create func(ctx context.Context, topics []freshet.Topic) error
-	Remove func(ctx context.Context, topics []freshet.Topic) error
+	// Create makes a topic; nil: they need not be made. Remove takes it away, and may find none.
+	Create func(ctx context.Context, topic freshet.Topic) error
+	Remove func(ctx context.Context, topic freshet.Topic) error
 	// Earliest is a last event id that stands for everything that is kept; "": the id that a post is
 	// answered with, in its ETag, is where to resume.
 	Earliest string
@@ -65,37 +65,46 @@ func Freshet(base string, c *client.Client, roots *x509.CertPool, processes []in
 	s.Publish = func(topic string, message []byte) (string, []string, []byte) {
 		return "/live/" + topic, []string{"Content-Type: application/json"}, message
 	}
-	s.Create = func(ctx context.Context, topics []freshet.Topic) error {
-		return inParallel(ctx, topics, func(t freshet.Topic) error {
-			_, err := c.CreateTopic(ctx, t, client.WriteOptions{})
-			return err
-		})
+	s.Create = func(ctx context.Context, t freshet.Topic) error {
+		_, err := c.CreateTopic(ctx, t, client.WriteOptions{})
+		return err
 	}
-	s.Remove = func(ctx context.Context, topics []freshet.Topic) error {
-		return inParallel(ctx, topics, func(t freshet.Topic) error {
-			err := c.DeleteTopic(ctx, t.Name, client.WriteOptions{})
-			if errors.Is(err, freshet.ErrNotFound) {
-				return nil
-			}
-			return err
-		})
+	s.Remove = func(ctx context.Context, t freshet.Topic) error {
+		err := c.DeleteTopic(ctx, t.Name, client.WriteOptions{})
+		if errors.Is(err, freshet.ErrNotFound) {
+			return nil
+		}
+		return err
 	}
 	return s, nil
 }
 
-// inParallel does 16 at a time: each waits for a disk.
-func inParallel(ctx context.Context, topics []freshet.Topic, fn func(freshet.Topic) error) error {
-	work, errs := make(chan freshet.Topic), make(chan error, 16)
+// inParallel does 16 at a time: each waits for a disk. It returns how many were done, and the first
+// error, after which none is begun.
+func inParallel(ctx context.Context, topics []freshet.Topic, fn func(context.Context, freshet.Topic) error) (done int, err error) {
+	work := make(chan freshet.Topic)
+	var mu sync.Mutex // guards done and err
+	failed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return err != nil
+	}
 	var wg sync.WaitGroup
-	for range cap(errs) {
+	for range 16 {
 		wg.Go(func() {
-			var first error
 			for t := range work {
-				if first == nil {
-					first = fn(t)
+				if failed() {
+					continue
 				}
+				e := fn(ctx, t)
+				mu.Lock()
+				if e == nil {
+					done++
+				} else if err == nil {
+					err = e
+				}
+				mu.Unlock()
 			}
-			errs <- first
 		})
 	}
 	for _, t := range topics {
@@ -105,12 +114,10 @@ func inParallel(ctx context.Context, topics []freshet.Topic, fn func(freshet.Top
 	}
 	close(work)
 	wg.Wait()
-	close(errs)
-	all := context.Cause(ctx)
-	for err := range errs {
-		all = errors.Join(all, err)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return all
+	return done, err
 }
 
 // request is the head of the request that follows a topic.
@@ -144,4 +151,15 @@ func polled(prefix string, o *Origin, n int, period time.Duration) ([]freshet.To
 		topics[i].Source = freshet.Source{Type: "http-poller", AlwaysOn: true, Config: config}
 	}
 	return topics, nil
+}
+
+// Check says why what a load costs the server cannot be measured in Processes; nil: it can.
+func (s *Server) Check() error {
+	if _, err := processTime(s.Processes); err != nil {
+		return err
+	}
+	if port := portOf(s.Addr); !listens(s.Processes, port) {
+		return fmt.Errorf("of the processes %v none listens on port %d, so that they are not the server", s.Processes, port)
+	}
+	return nil
 }

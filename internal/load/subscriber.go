@@ -21,6 +21,7 @@ type subscriber struct {
 	answer   answer
 	stream   stream
 	began    int64 // when the connection was begun, ns
+	opened   int64 // when its header had come, ns
 	got      int   // events on this connection
 	revision int   // last seen; 0: none
 	id       []byte
@@ -136,7 +137,7 @@ func (s *subscriber) received(b []byte) error {
 			return err
 		}
 		if s.state == stateOpening && s.answer.open() {
-			if err := s.opened(); err != nil {
+			if err := s.start(rest); err != nil {
 				return err
 			}
 		}
@@ -147,16 +148,19 @@ func (s *subscriber) received(b []byte) error {
 		}
 		b = rest
 	}
+	if s.answer.at == atEnd {
+		return errEndOfBody // though the connection may be kept
+	}
 	return nil
 }
 
-// opened is called once the header has come.
-func (s *subscriber) opened() error {
+// start is called once the header has come, with what came after it.
+func (s *subscriber) start(after []byte) error {
 	if s.answer.status != 200 {
-		return &statusError{s.answer.status}
+		return &statusError{s.answer.status, s.answer.said(after)}
 	}
 	t := &s.loop.tally
-	s.state = stateOpen
+	s.state, s.opened = stateOpen, s.loop.now
 	t.Open++
 	t.Opening.Record(time.Duration(s.loop.now - s.began))
 	if s.loop.fleet.config.Want == 0 {
