@@ -57,25 +57,50 @@ type Scenario struct {
 func Scenarios() []Scenario {
 	uses := func(names string) []string { return strings.Fields("subscribers topics at-a-time " + names) }
 	return []Scenario{
-		{"fixed", "messages at a fixed rate", uses("size rate duration publishers"),
-			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 10 * time.Second}, (*run).fixed},
-		{"saturate", "raise the rate until p99 reaches 100 ms", uses("size rate duration publishers"),
-			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 2 * time.Second}, (*run).saturate},
-		{"burst", "one message to everybody at once, ten times", uses("size"),
-			Params{Subscribers: 10_000, Topics: 1, Size: 100}, (*run).burst},
-		{"idle", "connections that hold still: what one costs", uses("duration"),
-			Params{Subscribers: 10_000, Topics: 1, Duration: 10 * time.Second}, (*run).idle},
-		{"topics", "topics that nobody follows: what one costs", []string{"topics", "duration"},
-			Params{Topics: 10_000, Duration: 10 * time.Second}, (*run).idleTopics},
+		{
+			"fixed", "messages at a fixed rate", uses("size rate duration publishers"),
+			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 10 * time.Second},
+			(*run).fixed,
+		},
+		{
+			"saturate", "raise the rate until p99 reaches 100 ms", uses("size rate duration publishers"),
+			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 2 * time.Second},
+			(*run).saturate,
+		},
+		{
+			"burst", "one message to everybody at once, ten times", uses("size"),
+			Params{Subscribers: 10_000, Topics: 1, Size: 100},
+			(*run).burst,
+		},
+		{
+			"idle", "connections that hold still: what one costs", uses("duration"),
+			Params{Subscribers: 10_000, Topics: 1, Duration: 10 * time.Second},
+			(*run).idle,
+		},
+		{
+			"topics", "topics that nobody follows: what one costs",
+			[]string{"topics", "duration"},
+			Params{Topics: 10_000, Duration: 10 * time.Second},
+			(*run).idleTopics,
+		},
 		{"poll", "documents of a synthetic API, polled", uses("size duration period renewed verify"), Params{
 			Subscribers: 3000, Topics: 100, Size: 50_000, Period: 500 * time.Millisecond, Renewed: 0.2, Verify: 0.01, Duration: 10 * time.Second,
 		}, (*run).poll},
-		{"resume", "clients that come back and have missed messages", uses("size behind"),
-			Params{Subscribers: 1000, Topics: 1, Size: 1000, Behind: 100}, (*run).resume},
-		{"storm", "every connection dropped at once; all come back", uses("size rate jitter"),
-			Params{Subscribers: 10_000, Topics: 1, Size: 100, Rate: 5, Jitter: 2 * time.Second}, (*run).storm},
-		{"slow", "some readers stop reading for a while", uses("size rate duration slow verify"),
-			Params{Subscribers: 1000, Topics: 1, Size: 6000, Rate: 100, Slow: 0.05, Duration: 20 * time.Second}, (*run).slow},
+		{
+			"resume", "clients that come back and have missed messages", uses("size behind"),
+			Params{Subscribers: 1000, Topics: 1, Size: 1000, Behind: 100},
+			(*run).resume,
+		},
+		{
+			"storm", "every connection dropped at once; all come back", uses("size rate jitter"),
+			Params{Subscribers: 10_000, Topics: 1, Size: 100, Rate: 5, Jitter: 2 * time.Second},
+			(*run).storm,
+		},
+		{
+			"slow", "some readers stop reading for a while", uses("size rate duration slow verify"),
+			Params{Subscribers: 1000, Topics: 1, Size: 6000, Rate: 100, Slow: 0.05, Duration: 20 * time.Second},
+			(*run).slow,
+		},
 	}
 }
 
