@@ -64,8 +64,8 @@ func (s store) Read(ctx context.Context, id freshet.TopicID, after uint64) iter.
 	}
 }
 
-func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
-	err := s.Journal.Append(ctx, id, head, events)
+func (s store) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error {
+	err := s.Journal.Append(ctx, id, head, events, note)
 	if errors.Is(err, journal.ErrFenced) {
 		err = fmt.Errorf("%w: %w", freshet.ErrConflict, err)
 	}

@@ -28,8 +28,8 @@ type Journal interface {
 	// Head is the last event of a topic; zero where there is none.
 	Head(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
 	// Append adds events after head, which is the last there is, and sets their sequences: all or none;
-	// freshet.ErrConflict where head is not the last any more.
-	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error
+	// freshet.ErrConflict where head is not the last any more. The note is kept as long as they are.
+	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error
 	// Fits says whether so many events, of so many bytes together, can be appended at once.
 	Fits(events, bytes int) bool
 	// PutKeyframe keeps a full document with the position that it results from.

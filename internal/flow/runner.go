@@ -90,7 +90,7 @@ func tagOf(parts ...[]byte) freshet.Tag {
 
 func (r *runner) appendLocked(ctx context.Context, events []freshet.Event) error {
 	events[len(events)-1].Mark = r.mark
-	if err := r.store.Append(ctx, r.id, r.head, events); err != nil {
+	if err := r.store.Append(ctx, r.id, r.head, events, ""); err != nil {
 		return fmt.Errorf("append revision %d: %w", events[0].Revision, err)
 	}
 	r.head = events[len(events)-1].Position

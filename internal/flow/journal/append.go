@@ -23,8 +23,10 @@ import (
 // would not fit into one message together (Fits); ErrBroken when the store lost its end;
 // freshet.ErrUnavailable, or ctx's, when the outcome is not known: if the events were stored after all the
 // next Append is fenced, and Head shows it.
-func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
-	if err := j.append(ctx, id, head, events); err != nil {
+//
+// The note, up to 3 KiB of printable ASCII, is kept with the events for as long as they are; Notes finds it.
+func (j *Journal) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error {
+	if err := j.append(ctx, id, head, events, note); err != nil {
 		return fmt.Errorf("append to %s after %s: %w", id, head, err)
 	}
 	return nil
@@ -35,7 +37,10 @@ func (j *Journal) Fits(events, bytes int) bool {
 	return events == 1 || events <= maxBatch && bytes+events*100 <= j.inline // 100 for what stands before each
 }
 
-func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error {
+	if !isNote(note) {
+		return fmt.Errorf("the note %.100q cannot be stored", note)
+	}
 	size := 0
 	for _, ev := range events {
 		size += len(ev.Data)
@@ -46,11 +51,11 @@ func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.P
 	if int64(size) > j.largest || !j.Fits(len(events), size) {
 		return fmt.Errorf("%d bytes, at most %d fit: %w", size, j.largest, freshet.ErrTooLarge)
 	}
-	err := j.appendOnce(ctx, id, head, events)
+	err := j.appendOnce(ctx, id, head, events, note)
 	if errors.Is(err, errWrongLast) {
 		// Nothing follows head, yet head is not what the store has: retention took it since it was
 		// remembered. The second try asks the store.
-		err = j.appendOnce(ctx, id, head, events)
+		err = j.appendOnce(ctx, id, head, events, note)
 	}
 	if errors.Is(err, errWrongLast) {
 		err = ErrFenced
@@ -58,7 +63,7 @@ func (j *Journal) append(ctx context.Context, id freshet.TopicID, head freshet.P
 	return err
 }
 
-func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event) error {
+func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error {
 	end, err := j.end(ctx, id, head)
 	if err != nil {
 		return err
@@ -71,15 +76,11 @@ func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head fresh
 	size := uint64(len(body))
 	m := meta{
 		kind: last.Type, rev: last.Revision, tag: last.Tag, prev: head.Sequence, at: last.Time,
-		count: end.count + uint64(len(events)), bytes: end.bytes + size, size: size, n: len(events), nonce: nuid.Next(), mark: last.Mark,
+		count: end.count + uint64(len(events)), bytes: end.bytes + size, size: size, n: len(events), nonce: nuid.Next(), mark: last.Mark, note: note,
 	}
 	at := j.feed(id)
 	seq, err := j.store(ctx, at, m, body, end.stored, func(ctx context.Context) (uint64, error) {
-		next, got, err := j.get(ctx, at.stream, query{Next: at.entry(), Seq: messageOf(head.Sequence) + 1})
-		if err == nil && got.nonce != m.nonce {
-			err = ErrFenced
-		}
-		return next, err
+		return j.follower(ctx, at, head, end.stored, m.nonce)
 	})
 	if err != nil {
 		j.forget(id)
@@ -95,6 +96,33 @@ func (j *Journal) appendOnce(ctx context.Context, id freshet.TopicID, head fresh
 		events[i].Sequence = sequence(seq, i+1)
 	}
 	return nil
+}
+
+// follower is the message that follows head, if it is the one with the nonce, or ErrFenced. errNone: there is
+// none, yet. errWrongLast: there is none, nor will there be, as head is not the message that was expected.
+func (j *Journal) follower(ctx context.Context, at place, head freshet.Position, expected uint64, nonce string) (uint64, error) {
+	for {
+		next, got, err := j.get(ctx, at.stream, query{Next: at.entry(), Seq: messageOf(head.Sequence) + 1})
+		if err == nil && got.nonce != nonce {
+			err = ErrFenced
+		}
+		if !errors.Is(err, errNone) {
+			return next, err
+		}
+		last, _, err := j.last(ctx, at)
+		switch {
+		case errors.Is(err, errNone):
+			last = 0
+		case err != nil:
+			return 0, err
+		}
+		switch {
+		case last == expected:
+			return 0, errNone
+		case last <= messageOf(head.Sequence):
+			return 0, errWrongLast
+		} // it has come meanwhile
+	}
 }
 
 // end finds what an append after head needs to know: from memory, or from the store.
@@ -157,8 +185,9 @@ func (j *Journal) forget(id freshet.TopicID) {
 }
 
 // store puts a body with its header at a place if the last message there is expect, and returns its
-// sequence, or errWrongLast. settle finds out what became of an attempt without an answer: the
-// sequence, ErrFenced if another's message is there, or errNone if none is, yet.
+// sequence, or errWrongLast. settle finds out what became of an attempt without an answer, or refused: the
+// sequence, ErrFenced if another's message is there, errWrongLast if the last message is not expect for
+// another reason, or errNone if it still is.
 func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
 	if got, err := parseMeta(m.String()); err != nil || got.tag != m.tag {
 		return 0, fmt.Errorf("type %q or tag %q cannot be stored", m.kind, m.tag)
@@ -176,6 +205,9 @@ func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expe
 	if m.mark != "" {
 		msg.Header.Set(headerMark, strconv.QuoteToASCII(m.mark))
 	}
+	if m.note != "" {
+		msg.Header.Set(headerNote, m.note)
+	}
 	seq, err := j.storeEntry(ctx, msg, expect, settle)
 	if m.parts > 0 && (errors.Is(err, ErrFenced) || errors.Is(err, errWrongLast)) {
 		err = errors.Join(err, j.purge(ctx, at.stream, at.parts(m.nonce), 0))
@@ -192,13 +224,15 @@ func (j *Journal) storeEntry(ctx context.Context, msg *nats.Msg, expect uint64, 
 		if err == nil || !refused && !passing(err) && ctx.Err() == nil {
 			return seq, err
 		}
-		// An attempt without an answer may have been stored, and this one been refused for it.
+		// An attempt without an answer may have been stored, and this one been refused for it: also before
+		// that can be seen, while a cluster still agrees on it. So a refusal alone decides nothing.
 		seq, found := settle(ctx)
+		if refused { // the caller must not take it for the last word
+			err = fmt.Errorf("%w: %v", errRetry, err) //nolint:errorlint // for that
+		}
 		switch {
 		case !errors.Is(found, errNone):
 			return seq, found
-		case refused:
-			return 0, err
 		case ctx.Err() != nil:
 			return 0, fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
 		case j.nc.IsClosed() || time.Now().After(deadline):

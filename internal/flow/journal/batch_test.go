@@ -24,7 +24,7 @@ func inBatches(t testing.TB, j *journal.Journal, id freshet.TopicID, sizes ...in
 			rev := len(all) + len(batch) + 1
 			batch = append(batch, patch(rev, strings.Repeat("x\n", rev%5)))
 		}
-		if err := j.Append(t.Context(), id, head, batch); err != nil {
+		if err := j.Append(t.Context(), id, head, batch, ""); err != nil {
 			t.Fatal(err)
 		}
 		head = batch[n-1].Position
@@ -75,7 +75,7 @@ func TestBatchIsFollowed(t *testing.T) {
 		head := events[4].Position
 		for round := range 30 {
 			batch := []freshet.Event{patch(6+2*round, "a"), patch(7+2*round, "b")}
-			if err := j.Append(ctx, id, head, batch); err != nil {
+			if err := j.Append(ctx, id, head, batch, ""); err != nil {
 				t.Error(err)
 				return
 			}
@@ -114,11 +114,11 @@ func TestBatchIsRefused(t *testing.T) {
 		"too large":     {events[1].Position, large, freshet.ErrTooLarge},
 		"not to encode": {events[1].Position, strange, nil},
 	} {
-		if err := j.Append(t.Context(), id, tt.head, []freshet.Event{patch(3, ""), tt.ev}); err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+		if err := j.Append(t.Context(), id, tt.head, []freshet.Event{patch(3, ""), tt.ev}, ""); err == nil || tt.want != nil && !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := j.Append(t.Context(), id, events[1].Position, make([]freshet.Event, 1025)); err == nil {
+	if err := j.Append(t.Context(), id, events[1].Position, make([]freshet.Event, 1025), ""); err == nil {
 		t.Error("1025 entries were taken")
 	}
 	if got, err := collect(j.Read(t.Context(), id, 0)); err != nil || len(got) != 2 {

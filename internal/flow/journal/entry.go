@@ -54,6 +54,7 @@ type meta struct {
 	n     int    // entries in the message, 1 to maxBatch
 	nonce string // tells this append from any other
 	mark  string // freshet.Event.Mark of the last entry; in headerMark
+	note  string // of the writer; stored beside this
 }
 
 const metaFields = 12

@@ -9,7 +9,7 @@ import (
 // AppendOne is Append of one event, and returns its position.
 func (j *Journal) AppendOne(ctx context.Context, id freshet.TopicID, head freshet.Position, ev freshet.Event) (freshet.Position, error) {
 	events := []freshet.Event{ev}
-	if err := j.Append(ctx, id, head, events); err != nil {
+	if err := j.Append(ctx, id, head, events, ""); err != nil {
 		return freshet.Position{}, err
 	}
 	return events[0].Position, nil

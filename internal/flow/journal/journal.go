@@ -221,11 +221,27 @@ func (j *Journal) ensure(ctx context.Context, want jetstream.StreamConfig) (chan
 		changed, err = j.tryEnsure(try, want)
 		cancel()
 		lost := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
-		if !lost || ctx.Err() != nil {
+		if !lost && !forming(err) || ctx.Err() != nil {
 			return changed, err
 		}
 		wait(ctx)
 	}
+}
+
+// forming says that a cluster refuses for now, as it has no leader, or not as many servers as it will have.
+func forming(err error) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return false
+	}
+	switch refused.ErrorCode {
+	case 10004, // incomplete results
+		10005, // no suitable peers for placement, such as "peer offline"
+		10008, // temporarily unavailable
+		10009: // not the leader
+		return true
+	}
+	return false
 }
 
 func (j *Journal) tryEnsure(ctx context.Context, want jetstream.StreamConfig) (changed bool, err error) {

@@ -143,6 +143,8 @@ func (j *Journal) putKeyframe(ctx context.Context, id freshet.TopicID, ev freshe
 			return 0, errNone
 		case err == nil:
 			return 0, ErrFenced
+		case errors.Is(err, errNone) && old != 0:
+			return 0, errWrongLast
 		}
 		return 0, err
 	})

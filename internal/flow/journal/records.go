@@ -138,11 +138,13 @@ func (r *Records) write(ctx context.Context, msg *nats.Msg, revision uint64) (ui
 		switch {
 		case err == nil && got.header.Get(headerNonce) == nonce:
 			return got.seq, nil
+		case err == nil && got.seq == expect:
+			return 0, errNone
 		case err == nil && revision == 0 && got.header.Get(headerDeleted) != "":
 			expect = got.seq // the mark of a deleted record is in the way
-			return 0, errNone
-		case err == nil:
-			return 0, errNone
+			return 0, errWrongLast
+		case err == nil, errors.Is(err, errNone) && expect != 0:
+			return 0, errWrongLast
 		}
 		return 0, err
 	}
