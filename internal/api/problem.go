@@ -13,6 +13,7 @@ import (
 
 	"freshet"
 	"freshet/internal/catalog"
+	"freshet/internal/flow"
 )
 
 // Mistakes in a request that no package below knows of.
@@ -57,6 +58,7 @@ var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{errResource, http.StatusNotFound, "no-such-resource"},
 	{errBodyCut, http.StatusBadRequest, "body-cut"},
 	{errNoContentYet, http.StatusNotFound, "nothing-yet"},
+	{flow.ErrKeyReused, http.StatusUnprocessableEntity, "idempotency-key-reused"},
 	{errMisdirected, http.StatusMisdirectedRequest, "misdirected"},
 }
 
@@ -74,6 +76,7 @@ type problem struct {
 	Detail string          `json:"detail,omitempty"`
 	Code   int             `json:"code,omitempty"`   // of the fault, where a source or a payload is at fault
 	Errors freshet.Invalid `json:"errors,omitempty"` // every mistake in a document
+	Stored *int            `json:"stored,omitempty"` // payloads of a batch that was stored in part
 
 	header map[string]string // what the answer says besides
 }

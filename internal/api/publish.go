@@ -5,45 +5,194 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"freshet"
+	"freshet/internal/flow"
 )
 
-// publish takes a payload for a topic whose source is http-post.
+const (
+	mediaJSON   = "application/json"
+	mediaNDJSON = "application/x-ndjson"
+
+	// maxBatch bounds the body of a batch, in bytes, unless the topic's payloads may be larger.
+	maxBatch = 16 << 20
+	maxKey   = 255 // bytes of an Idempotency-Key
+)
+
+// publish takes a payload, or a batch of them, for a topic whose source is http-post.
 func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	name := freshet.TopicName(r.PathValue("topic"))
 	if err := l.takesPosts(name); err != nil { // whatever the body is
+		return err
+	}
+	if err := requireJSON(r, mediaJSON, mediaNDJSON); err != nil {
+		return err
+	}
+	post := flow.Post{Lines: isNDJSON(r)}
+	var err error
+	if post.Key, err = idempotencyKey(r.Header); err != nil {
 		return err
 	}
 	limit := int64(freshet.MaxPayload)
 	if s := l.flow.Limit(name); s > 0 {
 		limit = int64(s)
 	}
-	if err := requireJSON(r, "application/json"); err != nil {
+	if post.Body, err = bodyOf(w, r, limit, post.Lines); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit+1))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge) || int64(len(data)) > limit:
-		return &freshet.Fault{Code: freshet.FaultSize, Message: "the payload is larger than " + freshet.Bytes(limit).String() + " (limits.payload)"}
-	case err != nil:
-		return errBodyCut
-	}
-	ev, err := l.flow.Publish(r.Context(), name, data)
+	got, err := l.flow.Publish(r.Context(), name, post)
 	if err != nil {
+		return refusedPost(got, err)
+	}
+	return receipt(w, post, got)
+}
+
+// isNDJSON says which of the media types that publish takes a request has.
+func isNDJSON(r *http.Request) bool {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), mediaNDJSON)
+}
+
+// bodyOf reads what is posted to a topic whose payloads have a limit.
+func bodyOf(w http.ResponseWriter, r *http.Request, limit int64, batch bool) ([]byte, error) {
+	most := limit
+	if batch {
+		most = max(limit, maxBatch)
+	}
+	body, err := readAll(http.MaxBytesReader(w, r.Body, most), min(r.ContentLength, most))
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case large && batch:
+		return nil, fmt.Errorf("a batch may have %s: %w", freshet.Bytes(most), freshet.ErrTooLarge)
+	case large:
+		return nil, &freshet.Fault{Code: freshet.FaultSize, Message: "the payload is larger than " + freshet.Bytes(limit).String() + " (limits.payload)"}
+	case err != nil:
+		return nil, errBodyCut
+	}
+	return body, nil
+}
+
+// readAll is io.ReadAll of what is probably so long; not positive: nobody knows.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	const believed = 1 << 20 // who says more has to send it first
+	if length <= 0 || length > believed {
+		return io.ReadAll(r)
+	}
+	b := make([]byte, length+1) // the last byte is there to meet the end
+	n, err := io.ReadFull(r, b)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		if int64(n) < length {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return b[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, io.ErrShortBuffer // cannot be: net/http ends the body where its length says
+}
+
+// idempotencyKey reads the Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941,
+// or as many clients send it, without the quotes.
+func idempotencyKey(h http.Header) (string, error) {
+	const name = "Idempotency-Key"
+	values := h[name]
+	if len(values) == 0 {
+		return "", nil
+	}
+	s := strings.TrimSpace(values[0])
+	key, ok := "", false
+	if strings.HasPrefix(s, `"`) {
+		key, ok = unquoted(s)
+	} else {
+		key, ok = s, !strings.ContainsAny(s, "\", \t;")
+	}
+	switch {
+	case len(values) > 1:
+		return "", badParameter(name, "there are %d of them", len(values))
+	case !ok || key == "" || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }):
+		return "", badParameter(name, `%.100s is neither a string in quotes nor a word: send such as "8e03978e-40d5-43dd-bc93-6894a57f9324"`, s)
+	case len(key) > maxKey:
+		return "", badParameter(name, "it has %d bytes, and may have %d", len(key), maxKey)
+	}
+	return key, nil
+}
+
+// unquoted is what a string of RFC 8941, 3.3.3, says.
+func unquoted(s string) (text string, ok bool) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return b.String(), i == len(s)-1
+		case c != '\\':
+			b.WriteByte(c)
+		case i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
+			i++
+			b.WriteByte(s[i])
+		default:
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// receipt answers a post that is in the journal.
+func receipt(w http.ResponseWriter, post flow.Post, got flow.Receipt) error {
+	h := w.Header()
+	b := make([]byte, 0, 96)
+	b = strconv.AppendBool(append(b, `{"changed":`...), got.Changed > 0)
+	if post.Lines {
+		b = strconv.AppendInt(append(b[:0], `{"count":`...), int64(got.Payloads), 10)
+		b = strconv.AppendInt(append(b, `,"changed":`...), int64(got.Changed), 10)
+	}
+	if got.Changed > 0 {
+		id := got.Last.String()
+		h["Etag"] = []string{`"` + id + `"`}
+		b = append(append(append(b, `,"id":"`...), id...), '"')
+	}
+	if got.Repeated {
+		h["Idempotent-Replayed"] = []string{"true"}
+	}
+	b = append(b, "}\n"...)
+	h["Content-Type"] = []string{mediaJSON}
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	w.WriteHeader(http.StatusAccepted)
+	_, err := w.Write(b)
+	return afterHeader(err)
+}
+
+// refusedPost says what is wrong with a batch line by line, and of one that failed on the way how far it came.
+func refusedPost(got flow.Receipt, err error) error {
+	if bad, ok := errors.AsType[flow.BadLines](err); ok {
+		return badLines(bad)
+	}
+	if got.Payloads <= 1 {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if ev.Sequence == 0 { // nothing changed: the reader is where it was
-		w.WriteHeader(http.StatusAccepted)
-		_, err = io.WriteString(w, `{"changed":false}`+"\n")
-		return afterHeader(err)
+	p, ok := problemOf(err)
+	if !ok {
+		return err
 	}
-	w.Header().Set("ETag", `"`+ev.ID()+`"`)
-	w.WriteHeader(http.StatusAccepted)
-	_, err = io.WriteString(w, `{"changed":true,"id":"`+ev.ID()+`"}`+"\n")
-	return afterHeader(err)
+	p.Stored = &got.Settled
+	p.Detail = fmt.Sprintf("the first %d of %d payloads are stored, of those after them it is not known: %s", got.Settled, got.Payloads, p.Detail)
+	return p
+}
+
+func badLines(bad flow.BadLines) error {
+	worst := bad[0].Fault
+	var all freshet.Invalid
+	for _, b := range bad {
+		if b.Fault.Code == freshet.FaultSize {
+			worst = b.Fault
+		}
+		all = append(all, freshet.FieldError{Detail: fmt.Sprintf("line %d: %s", b.Line, b.Fault.Message)})
+	}
+	p := known(meaning(worst), firstOf(all)+"; nothing was stored", nil)
+	p.Code, p.Errors = worst.Code, all
+	return p
 }
 
 // takesPosts says whether the topic's source is one that takes what is posted.

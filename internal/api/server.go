@@ -87,8 +87,8 @@ func allowOrigins(origins []string) *cors.Cors {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		// What the EventSource polyfills in use send, and so ask leave for.
-		AllowedHeaders: []string{"Accept", "Authorization", "X-Api-Key", "Cache-Control", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
-		ExposedHeaders: []string{"ETag", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Link", "Location", "Preference-Applied", "Retry-After"},
+		AllowedHeaders: []string{"Accept", "Authorization", "X-Api-Key", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
+		ExposedHeaders: []string{"ETag", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After"},
 		MaxAge:         int((10 * time.Minute).Seconds()),
 	})
 }

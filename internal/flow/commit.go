@@ -15,22 +15,29 @@ import (
 // waits and is then stored together, so that a topic takes in far more than the disk can confirm one by one.
 type push struct {
 	payload source.Payload
-	turn    chan bool     // true: it is done; false: it is on this one to commit what waits
-	event   freshet.Event // zero: nothing changed
+	more    [][]byte  // data of further payloads that are to be stored together with it
+	key     *key      // what the post is remembered by; nil: it is not
+	turn    chan bool // true: it is done; false: it is on this one to commit what waits
+
+	settled int              // payloads that are in the journal, or changed nothing
+	changed int              // of those, how many led to an event
+	last    freshet.Position // of the last of those events
 	err     error
 }
 
-// take takes one payload. The event is in the journal when it returns.
-func (r *runner) take(ctx context.Context, p source.Payload) (freshet.Event, error) {
-	mine := r.takeAll(ctx, []source.Payload{p})[0]
-	return mine.event, mine.err
+// payloads is how many there are, and their size in bytes.
+func (p *push) payloads() (n, size int) {
+	size = len(p.payload.Data)
+	for _, data := range p.more {
+		size += len(data)
+	}
+	return 1 + len(p.more), size
 }
 
-// takeAll takes payloads, in their order, and returns what came of each.
-func (r *runner) takeAll(ctx context.Context, ps []source.Payload) []*push {
-	mine := make([]*push, len(ps))
-	for i, p := range ps {
-		mine[i] = &push{payload: p, turn: make(chan bool, 1)}
+// take takes pushes, in their order. When it returns, each has what came of it.
+func (r *runner) take(ctx context.Context, mine ...*push) {
+	for _, p := range mine {
+		p.turn = make(chan bool, 1)
 	}
 	r.queueMu.Lock()
 	r.queue = append(r.queue, mine...)
@@ -42,7 +49,6 @@ func (r *runner) takeAll(ctx context.Context, ps []source.Payload) []*push {
 			r.commit(ctx, p)
 		}
 	}
-	return mine
 }
 
 // commit stores what waits, of which mine is the first, and leaves it to the next to go on.
@@ -67,14 +73,21 @@ func (r *runner) commit(ctx context.Context, mine *push) {
 	}
 }
 
-// dequeue takes as many pushes as may be stored at once.
+// mostAtOnce is how many payloads are stored at once: a feed keeps several times as many for its readers.
+const mostAtOnce = 256
+
+// dequeue takes as many pushes as may be stored at once: the first, and those that fit beside it.
 func (r *runner) dequeue() []*push {
-	const most = 256 // as many as a feed keeps for its readers several times over
 	r.queueMu.Lock()
 	defer r.queueMu.Unlock()
-	n, size := 0, 0
-	for n < min(len(r.queue), most) {
-		if size += len(r.queue[n].payload.Data); !r.store.Fits(n+1, size) {
+	n, payloads, size, keys := 0, 0, 0, 0
+	for _, p := range r.queue {
+		more, bytes := p.payloads()
+		payloads, size = payloads+more, size+bytes
+		if p.key != nil {
+			keys++
+		}
+		if n > 0 && (payloads > mostAtOnce || keys > mostKeysAtOnce || !r.store.Fits(payloads, size)) {
 			break
 		}
 		n++
@@ -99,7 +112,7 @@ func (r *runner) storeLocked(ctx context.Context, group []*push) {
 		if changes, events = r.changesLocked(group); len(events) == 0 {
 			break
 		}
-		if err = r.appendLocked(ctx, events); err == nil {
+		if err = r.appendLocked(ctx, events, noteOf(changes)); err == nil {
 			break
 		}
 		r.loaded = false // what the journal holds is not what was thought; read it again
@@ -128,10 +141,10 @@ func (r *runner) answerLocked(ctx context.Context, group []*push, err error) {
 			}
 			continue
 		case err != nil:
-			p.err = err
+			p.err, p.settled = err, 0
 			r.stats.polled(r.topic.Name, "error", p.payload.Took)
 			continue
-		case p.event.Sequence == 0:
+		case p.changed == 0:
 			r.stats.polled(r.topic.Name, "unchanged", p.payload.Took)
 			r.recoveredLocked(ctx, p.payload.Time)
 		default:
@@ -146,6 +159,7 @@ type change struct {
 	push *push
 	ops  int // operations of a patch
 	size int // bytes of the document, or message, after it
+	upTo int // payloads of the push that are settled with it
 }
 
 // changesLocked are the events that the pushes lead to, one after the other. The document is then the one
@@ -157,27 +171,39 @@ func (r *runner) changesLocked(group []*push) (changes []change, events []freshe
 		if p.payload.Mark != "" {
 			r.mark = p.payload.Mark
 		}
-		next, err := r.parseLocked(p.payload.Data)
-		if err != nil {
-			p.err = formatFault(err, r.limits)
-			continue
+		p.settled = 0
+		alone := len(group) == 1 && len(p.more) == 0
+		for data := p.payload.Data; ; data = p.more[p.settled-1] {
+			next, err := r.parseLocked(data)
+			if err != nil {
+				p.err = formatFault(err, r.limits)
+				break
+			}
+			if ev, ops := r.changeLocked(at, next, p.payload.Time); ev.Type != "" {
+				changes = append(changes, change{p, ops, len(next.Bytes()), p.settled + 1})
+				events = append(events, r.nextLocked(ev, next, alone))
+				at = ev.Position
+			}
+			if p.settled++; p.settled > len(p.more) {
+				break
+			}
 		}
-		ev, ops := r.changeLocked(at, next, p.payload.Time)
-		if ev.Type == "" {
-			continue
-		}
-		doc := next.Bytes()
-		if len(group) > 1 && ev.Type != freshet.TypePatch {
-			ev.Data = bytes.Clone(ev.Data) // the next document is parsed into the same memory
-		}
-		if r.topic.Kind == freshet.KindSnapshot {
-			r.offer(ev.Revision, ev.Tag, doc)
-			r.doc, r.spare = next, r.doc
-		}
-		changes, events = append(changes, change{p, ops, len(doc)}), append(events, ev)
-		at = ev.Position
 	}
 	return changes, events
+}
+
+// nextLocked makes next the document. The event is one that owns its data, unless it is alone: the document
+// after the next is parsed into the same memory.
+func (r *runner) nextLocked(ev freshet.Event, next *jsonpatch.Document, alone bool) freshet.Event {
+	doc := next.Bytes()
+	if !alone && ev.Type != freshet.TypePatch {
+		ev.Data = bytes.Clone(ev.Data)
+	}
+	if r.topic.Kind == freshet.KindSnapshot {
+		r.offer(ev.Revision, ev.Tag, doc)
+		r.doc, r.spare = next, r.doc
+	}
+	return ev
 }
 
 func (r *runner) parseLocked(data []byte) (*jsonpatch.Document, error) {

@@ -8,6 +8,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"runtime/debug"
@@ -19,6 +20,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
 )
 
@@ -30,6 +32,9 @@ type Journal interface {
 	// Append adds events after head, which is the last there is, and sets their sequences: all or none;
 	// freshet.ErrConflict where head is not the last any more. The note is kept as long as they are.
 	Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error
+	// Notes yields the notes on a topic's last events, the oldest first: on so many events at least, or on
+	// those of so many bytes together.
+	Notes(ctx context.Context, id freshet.TopicID, events int, bytes int64) iter.Seq2[journal.Note, error]
 	// Fits says whether so many events, of so many bytes together, can be appended at once.
 	Fits(events, bytes int) bool
 	// PutKeyframe keeps a full document with the position that it results from.
@@ -208,17 +213,6 @@ func (f *Flow) Follow(name freshet.TopicName) (*Follower, error) {
 		return nil, err
 	}
 	return t.follow(), nil
-}
-
-// Publish hands a payload to a topic whose source is http-post. The event is in the journal when it
-// returns. freshet.ErrNotAllowed: another kind of source; freshet.ErrGone: nobody follows the topic and
-// it is not always on; a freshet.Fault: the payload is refused.
-func (f *Flow) Publish(ctx context.Context, name freshet.TopicName, data []byte) (freshet.Event, error) {
-	t, err := f.topic(name)
-	if err != nil {
-		return freshet.Event{}, err
-	}
-	return t.publish(ctx, data)
 }
 
 // IDs are the topics that there are, ad-hoc ones included, as the journal knows them.

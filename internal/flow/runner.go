@@ -56,8 +56,13 @@ type runner struct {
 
 // Payload takes payloads: what changed is in the journal when it returns nil.
 func (r *runner) Payload(ctx context.Context, ps ...source.Payload) error {
+	mine := make([]*push, len(ps))
+	for i, p := range ps {
+		mine[i] = &push{payload: p}
+	}
+	r.take(ctx, mine...)
 	var fault error
-	for _, p := range r.takeAll(ctx, ps) {
+	for _, p := range mine {
 		if _, refused := errors.AsType[freshet.Fault](p.err); p.err != nil && !refused {
 			return p.err
 		} else if refused {
@@ -88,9 +93,9 @@ func tagOf(parts ...[]byte) freshet.Tag {
 	return freshet.Tag(s[:8])
 }
 
-func (r *runner) appendLocked(ctx context.Context, events []freshet.Event) error {
+func (r *runner) appendLocked(ctx context.Context, events []freshet.Event, note string) error {
 	events[len(events)-1].Mark = r.mark
-	if err := r.store.Append(ctx, r.id, r.head, events, ""); err != nil {
+	if err := r.store.Append(ctx, r.id, r.head, events, note); err != nil {
 		return fmt.Errorf("append revision %d: %w", events[0].Revision, err)
 	}
 	r.head = events[len(events)-1].Position
@@ -112,7 +117,8 @@ func (r *runner) adoptLocked(ctx context.Context, changes []change, events []fre
 	}
 	for i, ev := range events {
 		c := changes[i]
-		c.push.event = ev
+		c.push.changed++
+		c.push.last = ev.Position
 		r.stats.published(r.topic.Name, ev)
 		r.told(Change{Time: ev.Time, Topic: r.topic.Name, Type: ev.Type, Revision: ev.Revision, Operations: c.ops, Bytes: len(ev.Data), DocumentBytes: c.size})
 	}
@@ -186,7 +192,7 @@ func (r *runner) noteLocked(ctx context.Context, t freshet.EventType, data []byt
 		pos.Tag = "0"
 	}
 	ev := freshet.Event{Position: pos, Type: t, Time: at, Data: data}
-	if err := r.appendLocked(ctx, []freshet.Event{ev}); err != nil {
+	if err := r.appendLocked(ctx, []freshet.Event{ev}, ""); err != nil {
 		r.loaded = false
 		r.log.ErrorContext(ctx, "a change of the source's state could not be stored", "type", string(t), "err", err)
 		return false

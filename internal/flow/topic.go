@@ -49,6 +49,7 @@ type topic struct {
 	grace     time.Duration // of an ad-hoc topic: how long it outlives its last follower
 	expiry    *time.Timer   // ends an ad-hoc topic
 	removed   bool
+	keys      *keyring // of posts; nil: none had one
 }
 
 // A run is the time between a start and a stop of a source.
@@ -277,23 +278,6 @@ func (t *topic) trim(ctx context.Context) {
 	} else {
 		trim(ctx, t.flow.Journal, t.id, h, t.log())
 	}
-}
-
-func (t *topic) publish(ctx context.Context, data []byte) (freshet.Event, error) {
-	t.mu.Lock()
-	conf, active := t.conf, t.running != nil
-	var r *runner
-	if active {
-		r = t.runnerLocked()
-	}
-	t.mu.Unlock()
-	switch {
-	case !t.flow.isPushed(conf.Source.Type):
-		return freshet.Event{}, fmt.Errorf("%w: the source of %s is %s", freshet.ErrNotAllowed, conf.Name, conf.Source.Type)
-	case !active:
-		return freshet.Event{}, fmt.Errorf("%w: nobody follows %s and it is not always on", freshet.ErrInactive, conf.Name)
-	}
-	return r.take(ctx, source.Payload{Data: data, Time: time.Now().UTC()})
 }
 
 // status is what the topic is doing; with a look into the store, where its state is not in memory.
