@@ -48,7 +48,7 @@ func batch(t *testing.T, on path) {
 	const most = 10_000
 	var lines strings.Builder
 	for n := range most {
-		fmt.Fprintf(&lines, `{"n":%d,"text":"%s"}`+"\n", n, strings.Repeat("x", 1000))
+		fmt.Fprintf(&lines, `{"n":%d,"text":"%s"}`+"\n", n, strings.Repeat("x", 100))
 	}
 	sent := make(chan string, 1)
 	go func() {
