@@ -103,6 +103,44 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+// What a server grows by with one slow reader is not the slow readers'.
+func TestControl(t *testing.T) {
+	r := &load.Report{MemoryBase: 100e6, Memory: 105.4e6, MemoryPerSlow: 1}
+	less(r, &load.Report{MemoryBase: 90e6, Memory: 94.9e6}, 49)
+	if got := r.MemoryPerSlow; got < 10_000 || got > 10_300 {
+		t.Errorf("%.0f bytes per slow reader", got)
+	}
+	if text := other(r); !strings.Contains(text, "grew by 5.4 MB, the control with one slow reader by 4.9 MB") {
+		t.Error(text)
+	}
+	for _, row := range rows(10_000) {
+		if row.control != nil {
+			p := row.params
+			row.control(&p)
+			if p.Slow*float64(p.Subscribers) != 1 {
+				t.Errorf("%s has a control with %v slow readers", row.name, p.Slow*float64(p.Subscribers))
+			}
+		}
+	}
+}
+
+// Rows that are compared for one thing differ in that alone.
+func TestGrowth(t *testing.T) {
+	at := map[string]load.Params{}
+	for _, row := range rows(10_000) {
+		at[row.name] = row.params
+	}
+	one, many := at["growth-topics-1"], at["growth-topics-1k"]
+	events := func(p load.Params) float64 { return p.Rate * float64(p.Subscribers) / float64(p.Topics) }
+	if one.Subscribers+one.Quiet != many.Subscribers || one.Rate != many.Rate || events(one) != events(many) || many.Topics != 1000*one.Topics {
+		t.Errorf("topics: %+v and %+v", one, many)
+	}
+	few, more := at["growth-connections-1k"], at["growth-connections-10k"]
+	if few.Topics != more.Topics || events(few) != events(more) || few.Subscribers*10 != more.Subscribers {
+		t.Errorf("connections: %+v and %+v", few, more)
+	}
+}
+
 func TestPublisherToken(t *testing.T) {
 	// Header, claims and an HMAC of 32 bytes, each in base64url without padding (RFC 7515, 7.1).
 	token := jwt(`{"a":1}`, "key")

@@ -169,7 +169,7 @@ func (r row) measure(ctx context.Context, all []*contender, o options) (entries 
 			}
 			e := entry{Row: r.name, Contender: c.name, Run: n + 1}
 			var err error
-			if e.Report, err = r.once(ctx, c, p, o.pin); err != nil {
+			if e.Report, err = r.controlled(ctx, c, p, o.pin); err != nil {
 				e.Error = err.Error()
 			}
 			entries = append(entries, e)
@@ -177,6 +177,32 @@ func (r row) measure(ctx context.Context, all []*contender, o options) (entries 
 		}
 	}
 	return entries
+}
+
+// controlled is once, less what the control shows, if the row has one.
+func (r row) controlled(ctx context.Context, c *contender, p load.Params, pin bool) (*load.Report, error) {
+	if r.control == nil {
+		return r.once(ctx, c, p, pin)
+	}
+	q := p
+	r.control(&q)
+	control, err := r.once(ctx, c, q, pin)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	report, err := r.once(ctx, c, p, pin)
+	if report != nil {
+		less(report, control, int(p.Slow*float64(p.Subscribers))-1)
+	}
+	return report, err
+}
+
+// less takes from what so many slow readers more than the control's cost what the server grows by
+// without them, such as its store's caches. What is left may be less than nothing.
+func less(r, control *load.Report, more int) {
+	r.MemoryControl = control.Memory - control.MemoryBase
+	r.MemoryPerSlow = float64(r.Memory-r.MemoryBase-r.MemoryControl) / float64(max(more, 1))
+	r.Notes = nil // of a growth that was no growth
 }
 
 // once starts a contender for one run.

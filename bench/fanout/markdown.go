@@ -55,7 +55,7 @@ func other(r *load.Report) string {
 	add(r.Burst > 0, "burst %.1f ms", r.Burst)
 	add(r.Back > 0, "all back in %.2f s", r.Back)
 	add(r.P99Before > 0, "p99 %.2f ms before", r.P99Before)
-	add(r.MemoryPerSlow != 0, "%.1f KB per slow reader", r.MemoryPerSlow/1024)
+	add(r.MemoryPerSlow != 0, "%.1f KB per slow reader (grew by %.1f MB, the control with one slow reader by %.1f MB)", r.MemoryPerSlow/1024, grown(r), float64(r.MemoryControl)/1e6)
 	add(r.Verified > 0, "%d documents right", r.Verified)
 	add(r.Wrong > 0, "%d WRONG", r.Wrong)
 	add(r.Missing+r.Gaps+r.Repeats > 0, "%d missing, %d gaps, %d repeats", r.Missing, r.Gaps, r.Repeats)

@@ -37,7 +37,7 @@ func (e entry) print() {
 	add(r.ConnectsPerSecond > 0, "%.0f connects/s of %.0f us", r.ConnectsPerSecond, r.CPUPerConnect)
 	add(r.Burst > 0, "burst %.1f ms", r.Burst)
 	add(r.Back > 0, "all back in %.2f s", r.Back)
-	add(r.MemoryPerSlow != 0, "%.1f KB/slow reader", r.MemoryPerSlow/1024)
+	add(r.MemoryPerSlow != 0, "%.1f KB/slow reader (grew by %.1f MB, with one slow reader by %.1f MB)", r.MemoryPerSlow/1024, grown(r), float64(r.MemoryControl)/1e6)
 	add(r.MemoryPerTopic != 0, "%.2f KB/topic", r.MemoryPerTopic/1024)
 	add(r.Verified > 0, "%d verified", r.Verified)
 	add(r.Final > 0, "%d end right", r.Final)
@@ -47,6 +47,9 @@ func (e entry) print() {
 	add(e.Error != "", "BUT %.200s", e.Error)
 	fmt.Println(head + b.String())
 }
+
+// grown is by how many MB the server's memory grew.
+func grown(r *load.Report) float64 { return float64(r.Memory-r.MemoryBase) / 1e6 }
 
 // median picks of each contender's runs of a row the one in the middle by the row's key figure; a run
 // that lost something is the last of all.

@@ -11,6 +11,7 @@ type row struct {
 	name     string // by which --only chooses, and the targets refer to it
 	scenario string // of package load
 	params   load.Params
+	control  func(p *load.Params) // makes of them those of a run before, on a server of its own, whose growth is taken away
 	quick    func(p *load.Params) // what --quick makes of it; nil: a shorter time
 	history  bool                 // contenders keep what was published
 	tls      bool                 // HTTPS
@@ -35,13 +36,17 @@ func rows(many int) []row {
 		{name: "headline-posted", scenario: "fixed", params: load.Params{Subscribers: 3000, Topics: 100, Size: 50_000, Rate: 200, Duration: 10 * time.Second}, against: []string{bareName, plainName, nchanName, mercureName, centrifugoName}, key: "cpuPerEvent"},
 		{name: "resume", scenario: "resume", params: load.Params{Subscribers: 1000, Size: 1000, Behind: 100}, history: true, key: "eventsPerSecond"},
 		{name: "storm", scenario: "storm", params: load.Params{Subscribers: many}, quick: fifth, against: ours, key: "back"},
-		{name: "slow", scenario: "slow", params: load.Params{}, quick: func(p *load.Params) { p.Duration = 5 * time.Second }, against: ours, key: "p99"},
+		{name: "slow", scenario: "slow", params: load.Params{Subscribers: 1000, Slow: 0.05}, control: oneSlow, quick: func(p *load.Params) { p.Duration = 5 * time.Second }, against: ours, key: "p99"},
 		{name: "topics-10k", scenario: "topics", params: load.Params{Topics: 10_000}, quick: func(p *load.Params) { p.Topics = 1000 }, against: ours, key: "memoryPerTopic"},
 	}
 	return append(r, growth(many)...)
 }
 
-// growth puts the same number of events through more connections, and through more topics.
+// oneSlow leaves one of the slow readers.
+func oneSlow(p *load.Params) { p.Slow = 1 / float64(p.Subscribers) }
+
+// growth puts the same number of events through more connections; and, with the same number of
+// connections, posts and events, through more topics of ten followers each.
 func growth(many int) []row {
 	ours := []string{freshetName}
 	fixed := func(name string, p load.Params) row {
@@ -51,7 +56,11 @@ func growth(many int) []row {
 	return []row{
 		fixed("growth-connections-1k", load.Params{Subscribers: 1000, Rate: 50}),
 		fixed("growth-connections-10k", load.Params{Subscribers: many, Rate: 50_000 / float64(many)}),
-		fixed("growth-topics-1", load.Params{Subscribers: 10, Topics: 1, Rate: 500}),
+		fixed("growth-topics-1", load.Params{Subscribers: 10, Quiet: many - 10, Topics: 1, Rate: 500}),
 		fixed("growth-topics-1k", load.Params{Subscribers: many, Topics: many / 10, Rate: 500}),
+		{
+			name: "growth-idle-topics-1k", scenario: "idle", params: load.Params{Subscribers: many, Topics: many / 10, Duration: 15 * time.Second},
+			quick: func(p *load.Params) { p.Duration = 3 * time.Second }, against: ours, key: "memoryPerConnection",
+		},
 	}
 }

@@ -83,7 +83,7 @@ func judged(r results) []target {
 		return float64(r.Missing + r.Gaps + r.Repeats)
 	}), 0, "")
 	j.most("slow", "the others' p99 ÷ before", j.of("slow", freshetName, func(r *load.Report) float64 { return r.P99 / r.P99Before }), 1.1, "")
-	j.most("slow", "memory per slow reader", j.of("slow", freshetName, func(r *load.Report) float64 { return r.MemoryPerSlow / 1024 }), 64, "KB")
+	j.most("slow", "memory per slow reader, less the control's growth", j.of("slow", freshetName, func(r *load.Report) float64 { return r.MemoryPerSlow / 1024 }), 64, "KB")
 	j.most("slow", "slow readers that end with another document", j.of("slow", freshetName, func(r *load.Report) float64 {
 		return float64(r.FinalWrong) + float64(r.Wrong)
 	}), 0, "")
@@ -108,6 +108,7 @@ func (j *judge) growth() {
 	}
 	j.most("growth", "CPU per event, 10 000 connections ÷ 1000", ratio("growth-connections-1k", "growth-connections-10k", cpu), 1.15, "")
 	j.most("growth", "memory per connection, 10 000 ÷ 1000", ratio("idle-1k", "idle-10k", memory), 1.15, "")
+	j.most("growth", "memory per connection, 1000 topics ÷ 1", ratio("idle-10k", "growth-idle-topics-1k", memory), 1.15, "")
 	j.most("growth", "CPU per event, 1000 topics ÷ 1", ratio("growth-topics-1", "growth-topics-1k", cpu), 1.15, "")
 	j.most("topics-10k", "memory per idle topic", j.of("topics-10k", freshetName, func(r *load.Report) float64 { return r.MemoryPerTopic / 1024 }), 3, "KB")
 }

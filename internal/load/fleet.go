@@ -20,6 +20,7 @@ type FleetConfig struct {
 	TLS         *tls.Config // nil: plain HTTP
 	Subscribers int
 	Topics      int // subscriber i follows topic i modulo Topics
+	Quiet       int // the last ones of Subscribers, that follow topic number Topics
 	// Request makes the head of the request for a topic after an event id, "" for none: everything up to
 	// and with the empty line.
 	Request    func(topic int, lastID string) []byte
@@ -118,7 +119,11 @@ func StartFleet(ctx context.Context, c FleetConfig) (*Fleet, error) {
 	}
 	for i := range c.Subscribers {
 		l := f.loops[i%len(f.loops)]
-		s := &subscriber{loop: l, index: i, topic: i % c.Topics, slow: every(c.Slow, i)}
+		topic := i % c.Topics
+		if i >= c.Subscribers-c.Quiet {
+			topic = c.Topics
+		}
+		s := &subscriber{loop: l, index: i, topic: topic, slow: every(c.Slow, i)}
 		s.verify = s.slow || every(c.Verify, i)
 		if c.Start != nil {
 			s.id = []byte(c.Start(s.topic))

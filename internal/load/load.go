@@ -28,7 +28,7 @@ func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (repo
 		return nil, err
 	}
 	p = p.or(scenario.Defaults)
-	r := &run{server: server, Params: p, live: live, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Size: p.Size}}
+	r := &run{server: server, Params: p, live: live, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Quiet: p.Quiet, Size: p.Size}}
 	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36*36*36), 36) + "-" //nolint:gosec // no secret
 	defer func() {
 		// What was made is removed though ctx has ended.
@@ -54,6 +54,7 @@ type run struct {
 	origin    *Origin
 	ledger    *ledger
 	fleet     *Fleet
+	first     *Fleet // followers that are not measured; nil: none
 	publisher *publisher
 }
 
@@ -64,6 +65,9 @@ func (r *run) close(ctx context.Context) error {
 	}
 	if r.fleet != nil {
 		errs = append(errs, r.fleet.Close())
+	}
+	if r.first != nil && r.first != r.fleet {
+		errs = append(errs, r.first.Close())
 	}
 	errs = append(errs, r.remove(ctx))
 	if r.origin != nil {
@@ -130,7 +134,7 @@ func (r *run) remove(ctx context.Context) error {
 // connect brings every subscriber to the server. change may alter what they are.
 func (r *run) connect(ctx context.Context, change func(*FleetConfig)) error {
 	c := FleetConfig{
-		Addr: r.server.Addr, TLS: r.server.TLS, Subscribers: r.Subscribers, Topics: r.Topics, Revisions: r.server.Revisions,
+		Addr: r.server.Addr, TLS: r.server.TLS, Subscribers: r.Subscribers + r.Quiet, Topics: r.Topics, Quiet: r.Quiet, Revisions: r.server.Revisions,
 		AtATime: r.AtATime, Verify: r.Verify, Goroutines: r.Goroutines, ledger: r.ledger,
 		Request: func(topic int, lastID string) []byte { return r.server.request(string(r.topics[topic].Name), lastID) },
 	}
@@ -153,7 +157,7 @@ const perConnect = 5 * time.Millisecond
 
 // message is the post of a message; topics take turns.
 func (r *run) message(s stamp) post {
-	return r.postTo(s.number%len(r.topics), message(s, r.Size))
+	return r.postTo(s.number%r.Topics, message(s, r.Size))
 }
 
 func (r *run) postTo(topic int, body []byte) post {

@@ -98,10 +98,14 @@ func small(t *testing.T, server *load.Server) {
 		{"fixed", load.Params{Subscribers: 20, Rate: 50, Duration: 500 * time.Millisecond, Goroutines: true}, func(r *load.Report) bool {
 			return r.Published > 0 && r.Delivered == 20*r.Published
 		}},
+		{"fixed", load.Params{Subscribers: 10, Quiet: 20, Rate: 50, Duration: 500 * time.Millisecond}, func(r *load.Report) bool {
+			return r.Published > 0 && r.Delivered == 10*r.Published
+		}},
 		{"burst", load.Params{Subscribers: 50}, func(r *load.Report) bool { return r.Delivered == 500 && r.Burst > 0 }},
 		{"idle", load.Params{Subscribers: 100, Duration: 200 * time.Millisecond}, func(r *load.Report) bool {
 			return r.ConnectsPerSecond > 0 && r.Memory > 0
 		}},
+		{"idle", load.Params{Subscribers: 40, Topics: 4, Duration: 200 * time.Millisecond}, func(r *load.Report) bool { return r.Memory > 0 }},
 		{"poll", load.Params{Subscribers: 20, Topics: 4, Size: 5000, Verify: 0.5, Duration: time.Second}, func(r *load.Report) bool {
 			return r.Published > 0 && r.Delivered == 5*r.Published && r.Verified > 0 && r.BytesPerEvent < 3000
 		}},

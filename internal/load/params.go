@@ -17,6 +17,7 @@ import (
 type Params struct {
 	Subscribers int
 	Topics      int           // subscribers are spread over them evenly
+	Quiet       int           // further connections, of fixed, that follow a topic to which nothing is published
 	Size        int           // of a message or document, bytes
 	Rate        float64       // messages per second, all topics together
 	Duration    time.Duration // of what is measured; of one step where the rate rises
@@ -150,6 +151,8 @@ func (s Scenario) Check(p Params) error {
 		return fmt.Errorf("the number of subscribers must be 1 to %d", MaxSubscribers)
 	case followed && p.Topics > p.Subscribers:
 		return fmt.Errorf("each topic needs a subscriber: there are %d topics and %d subscribers", p.Topics, p.Subscribers)
+	case p.Quiet < 0 || p.Quiet > MaxSubscribers-p.Subscribers || p.Quiet > 0 && s.Name != "fixed":
+		return fmt.Errorf("quiet connections are for fixed, with at most %d in all", MaxSubscribers)
 	case p.Duration < 0 || p.Duration > time.Hour || p.Jitter < 0 || p.Jitter > time.Hour:
 		return errors.New("an hour is the longest that a load may last")
 	case p.Period < 0 || p.Period > time.Hour:

@@ -13,7 +13,8 @@ type Report struct {
 	Scenario    string `json:"scenario"`
 	Subscribers int    `json:"subscribers"`
 	Topics      int    `json:"topics"`
-	Size        int    `json:"size"` // of a message or document, bytes
+	Quiet       int    `json:"quiet,omitzero"` // further connections, of a topic to which nothing is published
+	Size        int    `json:"size"`           // of a message or document, bytes
 
 	Seconds         float64 `json:"seconds"`
 	Published       int64   `json:"published"`
@@ -50,6 +51,7 @@ type Report struct {
 	Back           float64 `json:"back,omitzero"`      // seconds until everybody was connected again
 	P99Before      float64 `json:"p99Before,omitzero"` // while everybody read
 	MemoryPerSlow  float64 `json:"memoryPerSlow,omitzero"`
+	MemoryControl  int64   `json:"memoryControl,omitzero"` // what a server's memory grew by with one slow reader
 	MemoryPerTopic float64 `json:"memoryPerTopic,omitzero"`
 	Final          int     `json:"final,omitzero"`      // verifying subscribers that ended with the newest document
 	FinalWrong     int     `json:"finalWrong,omitzero"` // and those that did not
@@ -158,7 +160,7 @@ func (r *Report) load() string {
 	for _, p := range []struct {
 		n    int
 		unit string
-	}{{r.Subscribers, "subscriber"}, {r.Topics, "topic"}, {r.Size, "byte"}} {
+	}{{r.Subscribers, "subscriber"}, {r.Quiet, "quiet connection"}, {r.Topics, "topic"}, {r.Size, "byte"}} {
 		if p.n > 0 {
 			parts = append(parts, count(p.n, p.unit))
 		}

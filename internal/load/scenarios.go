@@ -49,7 +49,7 @@ func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tall
 const settle = 300 * time.Millisecond
 
 func (r *run) ready(ctx context.Context) error {
-	if err := r.create(ctx, pushed(r.prefix, freshet.KindEvent, r.Topics)); err != nil {
+	if err := r.create(ctx, pushed(r.prefix, freshet.KindEvent, r.Topics+min(r.Quiet, 1))); err != nil {
 		return err
 	}
 	if err := r.connect(ctx, nil); err != nil {
@@ -146,12 +146,30 @@ func (r *run) burst(ctx context.Context) error {
 	return nil
 }
 
+// firstFollowers gives each of several topics a follower, so that what a topic costs that is followed is
+// not taken for a cost of the connections to come.
+func (r *run) firstFollowers(ctx context.Context) error {
+	if r.Topics == 1 {
+		return nil
+	}
+	if err := r.connect(ctx, func(c *FleetConfig) { c.Subscribers = r.Topics }); err != nil {
+		return err
+	}
+	r.first = r.fleet
+	return nil
+}
+
 // idle measures what connections cost that nothing is sent on.
 func (r *run) idle(ctx context.Context) error {
 	if err := r.create(ctx, pushed(r.prefix, freshet.KindEvent, r.Topics)); err != nil {
 		return err
 	}
-	if _, err := r.publisher.one(ctx, r.message); err != nil {
+	for range r.Topics { // each has begun, and costs what it costs
+		if _, err := r.publisher.one(ctx, r.message); err != nil {
+			return err
+		}
+	}
+	if err := r.firstFollowers(ctx); err != nil {
 		return err
 	}
 	if err := sleep(ctx, settle); err != nil {
