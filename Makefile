@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=tools.mod
 FUZZTIME ?= 10s
 ARGS     ?=
 
-.PHONY: help dev build test check lint vuln fuzz bench bench-diff bench-fanout clean
+.PHONY: help dev build docs test check lint vuln fuzz bench bench-diff bench-fanout clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -18,6 +18,9 @@ dev: build ## run the main job: live topics of a built-in demo API, or of ARGS=U
 
 build: ## build bin/freshet, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/freshet ./cmd/freshet
+
+docs: build ## make docs/sources.md from the types of source
+	bin/freshet sources --markdown > docs/sources.md
 
 # The tests write why they skipped to .skipped, since go test keeps quiet about a package that passes.
 test: ## run every test with the race detector; FRESHET_TEST_ALL=1 turns a skip into a failure

@@ -26,6 +26,7 @@ import (
 type Config struct {
 	Flow        *flow.Flow
 	Catalog     *catalog.Catalog
+	Sources     []freshet.SourceType // that topics may have
 	Metrics     prometheus.Gatherer
 	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
 	Streams     *sse.Streams
@@ -75,6 +76,8 @@ func routes(mux *http.ServeMux, l *live, m *management, c Config) {
 	mux.Handle("POST /live/{topic}", l.handle(l.publish))
 	mux.Handle("GET /live", l.handle(l.query))
 	m.routes(mux)
+	mux.Handle("GET /v1/sources", l.handle(sourceTypes(c.Sources)))
+	mux.Handle("GET /v1/sources/{type}", l.handle(sourceType(c.Sources)))
 	mux.Handle("GET /{$}", l.handle(index))
 	mux.Handle("GET /livez", l.handle(livez))
 	mux.Handle("GET /readyz", l.handle(readyz(c.Ready)))

@@ -128,6 +128,8 @@ func targets(v reflect.Value, name, pointer string, found map[string]target) {
 			targets(field, name+upperSnake(tag)+"_", to.pointer, found)
 		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct && !parsesText(field.Type().Elem()):
 			// the topics have no place in a variable
+		case field.Kind() == reflect.Map:
+			// nor have names with secrets
 		default:
 			found[name+upperSnake(tag)] = to
 		}

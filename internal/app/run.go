@@ -317,7 +317,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	defer endRequests()
 	server := &http.Server{
 		Handler: api.Handler(api.Config{
-			Flow: s.flow, Catalog: s.catalog, Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
+			Flow: s.flow, Catalog: s.catalog, Sources: s.kinds.Describe(), Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
 			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
 			Limits:      api.Limits(c.Limits),
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,

@@ -8,48 +8,35 @@ import (
 	"freshet"
 )
 
-// A Field is what people and programs are told of one member of a configuration.
-type Field struct {
-	Name     string   `json:"name"`              // with those that it is in: pagination.page.parameterName
-	Type     string   `json:"type"`              // text, boolean, integer, number, duration, size, URL, secret, headers, JSON, object, list of …
-	Doc      string   `json:"doc"`               // one sentence or more
-	Default  string   `json:"default,omitempty"` // as a configuration spells it
-	Least    string   `json:"least,omitempty"`
-	Most     string   `json:"most,omitempty"`
-	OneOf    []string `json:"oneOf,omitempty"`
-	Required bool     `json:"required,omitempty"`
-	Secret   bool     `json:"secret,omitempty"` // never shown again
-}
-
 // Describe are the members of a configuration of the type of which of is a value.
-func Describe(of any) []Field { return describe(nil, "", reflect.TypeOf(of)) }
+func Describe(of any) []freshet.Option { return describe(nil, "", reflect.TypeOf(of)) }
 
-func describe(fields []Field, prefix string, t reflect.Type) []Field {
+func describe(options []freshet.Option, prefix string, t reflect.Type) []freshet.Option {
 	for f := range fieldsOf(t) {
 		typ := f.typ
 		if typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
-		d := Field{
-			Name: prefix + f.name, Type: nameOf(typ), Doc: f.tag.Get("doc"), Default: f.tag.Get("default"),
+		o := freshet.Option{
+			Name: prefix + f.name, Type: nameOf(typ), Summary: f.tag.Get("doc"), Default: f.tag.Get("default"),
 			Required: f.tag.Get("required") == "true", Secret: typ == secretType,
 		}
-		d.Least, d.Most, _ = strings.Cut(f.tag.Get("range"), "..")
+		o.Least, o.Most, _ = strings.Cut(f.tag.Get("range"), "..")
 		if oneof := f.tag.Get("oneof"); oneof != "" {
-			d.OneOf = strings.Split(oneof, ",")
+			o.OneOf = strings.Split(oneof, ",")
 		}
-		fields = append(fields, d)
-		switch {
-		case d.Type == "object":
-			fields = describe(fields, d.Name+".", typ)
-		case d.Type == "list of objects":
-			fields = describe(fields, d.Name+"[].", typ.Elem())
+		options = append(options, o)
+		switch o.Type {
+		case "object":
+			options = describe(options, o.Name+".", typ)
+		case "list of objects":
+			options = describe(options, o.Name+"[].", typ.Elem())
 		}
 	}
-	return fields
+	return options
 }
 
-var (
+var ( //nolint:gochecknoglobals // constants
 	secretType  = reflect.TypeFor[Secret]()
 	urlType     = reflect.TypeFor[URL]()
 	headersType = reflect.TypeFor[Headers]()
@@ -91,7 +78,8 @@ func nameOf(t reflect.Type) string {
 }
 
 func plural(name string) string {
-	if name == "text" || name == "JSON" {
+	switch name {
+	case "text", "JSON", "headers":
 		return name
 	}
 	return name + "s"

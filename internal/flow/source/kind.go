@@ -82,3 +82,15 @@ func (s Set) Lookup(name string) (Kind, bool) {
 	}
 	return Kind{}, false
 }
+
+// Describe is what people and programs are told of the types, in their order.
+func (s Set) Describe() []freshet.SourceType {
+	all := make([]freshet.SourceType, len(s))
+	for i, k := range s {
+		all[i] = freshet.SourceType{Name: k.Name, Summary: k.Summary, Notes: k.Notes, Feeds: k.Feeds, Pushed: k.Pushed, Options: settings.Describe(k.Config)}
+		if all[i].Options == nil {
+			all[i].Options = []freshet.Option{}
+		}
+	}
+	return all
+}

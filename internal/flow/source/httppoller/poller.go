@@ -23,6 +23,7 @@ func Kind() source.Kind {
 	return source.Kind{
 		Name:    "http-poller",
 		Summary: "Asks an HTTP API for JSON again and again.",
+		Notes:   notes,
 		Feeds:   []freshet.Kind{freshet.KindSnapshot, freshet.KindEvent},
 		Config:  config{},
 		Check:   source.Check[config],
@@ -36,6 +37,10 @@ func Kind() source.Kind {
 		New: newPoller,
 	}
 }
+
+const notes = `It sends ` + "`ETag` and `Last-Modified`" + ` back, makes one request at a time, follows at most five redirects (headers stay with their origin; never from https to http), and obeys ` + "`Retry-After`" + `. While an upstream fails, its polls get further apart, up to a minute. A fault is told once, when the retries are spent. Answers must be whole, of at most ` + "`limits.payload`" + `, and JSON; a page of HTML is refused.
+
+With an ` + "`event`" + ` topic each answer that differs from the one before is passed on as one message.`
 
 func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 	c := &config{}

@@ -17,6 +17,7 @@ func Kind() source.Kind {
 	return source.Kind{
 		Name:    "http-post",
 		Summary: "Takes what is sent to the topic with POST.",
+		Notes:   "`POST /live/{topic}` with `Content-Type: application/json` is the source. Without subscribers and `alwaysOn` it answers 410.",
 		Feeds:   []freshet.Kind{freshet.KindSnapshot, freshet.KindEvent},
 		Pushed:  true,
 		Config:  config{},
