@@ -277,6 +277,17 @@ func centrifugo() *contender {
 			body := append([]byte(`{"channel":"`+topic+`","data":`), message...)
 			return "/api/publish", []string{"Content-Type: application/json"}, append(body, '}')
 		}
+		s.PublishBatch = func(topic string, messages [][]byte) (string, []string, []byte) {
+			body := []byte(`{"commands":[`)
+			for i, m := range messages {
+				if i > 0 {
+					body = append(body, ',')
+				}
+				body = append(append(body, `{"publish":{"channel":"`+topic+`","data":`...), m...)
+				body = append(body, '}', '}')
+			}
+			return "/api/batch", []string{"Content-Type: application/json"}, append(body, ']', '}')
+		}
 		return []string{binary, "-c", path}, s, nil
 	}
 	return c

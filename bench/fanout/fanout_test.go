@@ -43,7 +43,7 @@ func TestOwnServers(t *testing.T) {
 			}
 			server.Addr = addr
 			for name, p := range map[string]load.Params{
-				"fixed":  {Subscribers: 30, Topics: 3, Rate: 200, Duration: 300 * time.Millisecond},
+				"fixed":  {Subscribers: 30, Topics: 3, Rate: 5000, Publishers: 1, Batch: 64, Duration: 300 * time.Millisecond},
 				"resume": {Subscribers: 20, Behind: 50},
 				"storm":  {Subscribers: 20, Rate: 50, Jitter: 100 * time.Millisecond},
 			} {

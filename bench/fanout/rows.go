@@ -28,7 +28,7 @@ func rows(many int) []row {
 		{name: "idle-1k", scenario: "idle", params: load.Params{Subscribers: 1000, Duration: 10 * time.Second}, quick: idle, key: "memoryPerConnection"},
 		{name: "idle-10k", scenario: "idle", params: load.Params{Subscribers: many, Duration: 15 * time.Second}, quick: idle, key: "memoryPerConnection"},
 		{name: "idle-10k-tls", scenario: "idle", params: load.Params{Subscribers: many, Duration: 15 * time.Second}, quick: idle, tls: true, against: ours, key: "memoryPerConnection"},
-		{name: "saturate-1k", scenario: "saturate", params: load.Params{Subscribers: 1000, Size: 100, Publishers: 128, Duration: 2 * time.Second}, quick: func(p *load.Params) { p.Duration = time.Second }, key: "eventsPerSecond"},
+		{name: "saturate-1k", scenario: "saturate", params: load.Params{Subscribers: 1000, Size: 100, Publishers: 128, Batch: 64, Duration: 2 * time.Second}, quick: func(p *load.Params) { p.Duration = time.Second }, key: "eventsPerSecond"},
 		{name: "unbatched", scenario: "fixed", params: load.Params{Subscribers: 1000, Size: 100, Rate: 100, Duration: 10 * time.Second}, key: "cpuPerEvent"},
 		{name: "saturate-10k", scenario: "saturate", params: load.Params{Subscribers: many, Size: 100, Rate: 2, Duration: 3 * time.Second}, quick: func(p *load.Params) { p.Subscribers, p.Duration = p.Subscribers/4, time.Second }, key: "eventsPerSecond"},
 		{name: "burst-10k", scenario: "burst", params: load.Params{Subscribers: many, Size: 100}, key: "burst"},

@@ -35,6 +35,7 @@ func (f *benchFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.jitter, "jitter", "", "in which the dropped come back")
 	flags.IntVar(&f.Behind, "behind", 0, "messages that those who resume have missed")
 	flags.IntVar(&f.Publishers, "publishers", 0, "connections that publish; 32")
+	flags.IntVar(&f.Batch, "batch", 0, "messages in one post (NDJSON) at most: those that are due when a connection is free; 1")
 	flags.IntVar(&f.AtATime, "at-a-time", 0, "connections begun and not answered yet; 128")
 	flags.IntSliceVar(&f.pids, "server-pid", nil, "process of the server, if it runs here: measure its time and memory")
 	flags.BoolVar(&f.remote, "allow-remote", false, "put a server on another machine under load; only one that is yours")
@@ -60,6 +61,7 @@ func (f *benchFlags) check(scenario load.Scenario, given *pflag.FlagSet) error {
 		{"rate", f.Rate, minRate, load.MaxRate},
 		{"behind", float64(f.Behind), 1, load.MaxBehind},
 		{"publishers", float64(f.Publishers), 1, load.MaxAtOnce},
+		{"batch", float64(f.Batch), 1, load.MaxBatch},
 		{"at-a-time", float64(f.AtATime), 1, load.MaxAtOnce},
 		{"renewed", f.Renewed, minShare, 1},
 		{"verify", f.Verify, minShare, 1},

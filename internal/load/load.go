@@ -160,6 +160,19 @@ func (r *run) message(s stamp) post {
 	return r.postTo(s.number%r.Topics, message(s, r.Size))
 }
 
+// messages is the post of several messages, to the topic whose turn it is.
+func (r *run) messages(s []stamp) post {
+	if len(s) == 1 {
+		return r.message(s[0])
+	}
+	bodies := make([][]byte, len(s))
+	for i := range s {
+		bodies[i] = message(s[i], r.Size)
+	}
+	target, header, body := r.server.PublishBatch(string(r.topics[s[0].number%r.Topics].Name), bodies)
+	return post{target, header, body}
+}
+
 func (r *run) postTo(topic int, body []byte) post {
 	target, header, body := r.server.Publish(string(r.topics[topic].Name), body)
 	return post{target, header, body}

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,9 @@ func small(t *testing.T, server *load.Server) {
 		}},
 		{"fixed", load.Params{Subscribers: 10, Quiet: 20, Rate: 50, Duration: 500 * time.Millisecond}, func(r *load.Report) bool {
 			return r.Published > 0 && r.Delivered == 10*r.Published
+		}},
+		{"fixed", load.Params{Subscribers: 8, Topics: 2, Rate: 4000, Publishers: 2, Batch: 64, Duration: 500 * time.Millisecond}, func(r *load.Report) bool {
+			return r.Published > 200 && r.Delivered == 4*r.Published && r.Unpublished == 0
 		}},
 		{"burst", load.Params{Subscribers: 50}, func(r *load.Report) bool { return r.Delivered == 500 && r.Burst > 0 }},
 		{"idle", load.Params{Subscribers: 100, Duration: 200 * time.Millisecond}, func(r *load.Report) bool {
@@ -258,5 +262,48 @@ func TestReportIsDocumented(t *testing.T) {
 				t.Errorf("docs/performance.md does not say what %s is", name)
 			}
 		}
+	}
+}
+
+// Messages that are due while all connections wait go out together, as NDJSON, no more than asked for at a time.
+func TestBatches(t *testing.T) {
+	var mu sync.Mutex
+	var lines []int // of each batch
+	single := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		if n := strings.Count(string(body), "\n"); r.Header.Get("Content-Type") == "application/x-ndjson" {
+			lines = append(lines, n)
+		} else if n == 0 {
+			single++
+		}
+		mu.Unlock()
+		time.Sleep(5 * time.Millisecond) // a real connection, and no bubble: what comes meanwhile is the next batch
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	defer s.CloseClientConnections()
+	server, err := load.Freshet(s.URL, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Create, server.Remove = nil, nil
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	fixed, _ := load.Find("fixed")
+	if _, err = load.Run(ctx, server, fixed, load.Params{Subscribers: 1, Rate: 5000, Publishers: 1, Batch: 8, Duration: 300 * time.Millisecond}); err == nil {
+		t.Error("nothing came, and no error")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if single == 0 || len(lines) < 5 || slices.Max(lines) != 8 || slices.Min(lines) < 2 {
+		t.Errorf("%d single posts, and batches of %v", single, lines)
 	}
 }

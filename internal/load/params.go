@@ -28,6 +28,7 @@ type Params struct {
 	Jitter      time.Duration // in which those that were dropped come back
 	Behind      int           // messages that those who resume have missed
 	Publishers  int           // connections that post
+	Batch       int           // messages in one post at most, where the server takes several: those that are due
 	AtATime     int           // connections begun and not answered yet
 	Goroutines  bool          // a goroutine per subscriber instead of one event loop, as on systems other than Linux
 
@@ -42,7 +43,9 @@ const (
 	MinSize        = 50 // of a payload, bytes: it says when it was made, and which it is
 	MaxSize        = freshet.DefaultPayload
 	MaxBehind      = 100_000
-	MaxAtOnce      = 10_000 // publishers, and connections begun
+	MaxBatch       = 1000
+	MaxBatchSize   = 16 << 20 // of a batch, bytes
+	MaxAtOnce      = 10_000   // publishers, and connections begun
 )
 
 // A Scenario is one kind of load.
@@ -59,12 +62,12 @@ func Scenarios() []Scenario {
 	uses := func(names string) []string { return strings.Fields("subscribers topics at-a-time " + names) }
 	return []Scenario{
 		{
-			"fixed", "messages at a fixed rate", uses("size rate duration publishers"),
+			"fixed", "messages at a fixed rate", uses("size rate duration publishers batch"),
 			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 10 * time.Second},
 			(*run).fixed,
 		},
 		{
-			"saturate", "raise the rate until p99 reaches 100 ms", uses("size rate duration publishers"),
+			"saturate", "raise the rate until p99 reaches 100 ms", uses("size rate duration publishers batch"),
 			Params{Subscribers: 1000, Topics: 1, Size: 100, Rate: 20, Duration: 2 * time.Second},
 			(*run).saturate,
 		},
@@ -133,6 +136,7 @@ func (p Params) or(d Params) Params {
 	p.Jitter = cmp.Or(p.Jitter, d.Jitter)
 	p.Behind = cmp.Or(p.Behind, d.Behind)
 	p.Publishers = cmp.Or(p.Publishers, 32)
+	p.Batch = cmp.Or(p.Batch, 1)
 	p.AtATime = cmp.Or(p.AtATime, 128)
 	if p.Progress == nil {
 		p.Progress = func(string) {}
@@ -165,6 +169,8 @@ func (s Scenario) Check(p Params) error {
 		return fmt.Errorf("the rate must be 0 to %.0f messages per second", MaxRate)
 	case p.Behind < 0 || p.Behind > MaxBehind:
 		return fmt.Errorf("the messages that were missed must be 1 to %d", MaxBehind)
+	case p.Batch < 1 || p.Batch > MaxBatch || p.Batch*p.Size > MaxBatchSize:
+		return fmt.Errorf("a batch must be 1 to %d messages, and %d bytes at most", MaxBatch, MaxBatchSize)
 	case min(p.Publishers, p.AtATime) < 1 || max(p.Publishers, p.AtATime) > MaxAtOnce:
 		return fmt.Errorf("connections at a time must be 1 to %d", MaxAtOnce)
 	}

@@ -50,9 +50,16 @@ type sent struct {
 }
 
 // run posts what build makes, rate messages per second for a time: the k-th is due k/rate after the
-// start, and is late where all connections wait for an answer. A rate of 0 is as fast as answers come.
+// start, and is late where all connections wait for an answer.
 func (p *publisher) run(ctx context.Context, rate float64, d time.Duration, build func(s stamp) post) sent {
+	return p.runBatches(ctx, rate, d, 1, func(s []stamp) post { return build(s[0]) })
+}
+
+// runBatches is run with posts of several messages, most at a time: those that are due when a
+// connection is free.
+func (p *publisher) runBatches(ctx context.Context, rate float64, d time.Duration, most int, build func(s []stamp) post) sent {
 	start := time.Now()
+	dueAt := func(k int64) time.Time { return start.Add(time.Duration(float64(k) / rate * float64(time.Second))) }
 	var total sent
 	var mu sync.Mutex // guards total
 	var due atomic.Int64
@@ -60,19 +67,22 @@ func (p *publisher) run(ctx context.Context, rate float64, d time.Duration, buil
 	for _, c := range p.conns {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				at := start
-				if rate > 0 {
-					at = start.Add(time.Duration(float64(due.Add(1)-1) / rate * float64(time.Second)))
-				}
+				at := dueAt(due.Add(1) - 1)
 				if at.Sub(start) >= d || time.Since(start) >= d || sleep(ctx, time.Until(at)) != nil {
 					return
 				}
-				_, err := c.post(ctx, build(stamp{now(), int(p.next.Add(1))}))
+				batch := []stamp{{now(), int(p.next.Add(1))}}
+				for k := due.Load(); len(batch) < most && !dueAt(k).After(time.Now()); k = due.Load() {
+					if due.CompareAndSwap(k, k+1) {
+						batch = append(batch, stamp{now(), int(p.next.Add(1))})
+					}
+				}
+				_, err := c.post(ctx, build(batch))
 				mu.Lock()
 				if err == nil {
-					total.messages++
+					total.messages += int64(len(batch))
 				} else {
-					total.failed++
+					total.failed += int64(len(batch))
 					total.failure = err
 				}
 				mu.Unlock()

@@ -23,7 +23,11 @@ func (r *run) publish(ctx context.Context, rate float64, d time.Duration) (*Tall
 	start := time.Now()
 	r.fleet.Window(start, start.Add(time.Hour))
 	stop := r.watch(ctx)
-	sent := r.publisher.run(ctx, rate, d, r.message)
+	most := r.Batch
+	if r.server.PublishBatch == nil {
+		most = 1
+	}
+	sent := r.publisher.runBatches(ctx, rate, d, most, r.messages)
 	stop()
 	if err := ctx.Err(); err != nil {
 		return nil, sent, context.Cause(ctx)

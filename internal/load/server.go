@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,6 +30,8 @@ type Server struct {
 	Subscribe func(topic, lastID string) (target string, header []string)
 	// Publish is the target, the header lines and the body of the POST of a message.
 	Publish func(topic string, message []byte) (target string, header []string, body []byte)
+	// PublishBatch is that of several messages at once; nil: there is no such thing.
+	PublishBatch func(topic string, messages [][]byte) (target string, header []string, body []byte)
 	// Create makes a topic; nil: they need not be made. Remove takes it away, and may find none.
 	Create func(ctx context.Context, topic freshet.Topic) error
 	Remove func(ctx context.Context, topic freshet.Topic) error
@@ -64,6 +67,9 @@ func Freshet(base string, c *client.Client, roots *x509.CertPool, processes []in
 	}
 	s.Publish = func(topic string, message []byte) (string, []string, []byte) {
 		return "/live/" + topic, []string{"Content-Type: application/json"}, message
+	}
+	s.PublishBatch = func(topic string, messages [][]byte) (string, []string, []byte) {
+		return "/live/" + topic, []string{"Content-Type: application/x-ndjson"}, append(bytes.Join(messages, []byte("\n")), '\n')
 	}
 	s.Create = func(ctx context.Context, t freshet.Topic) error {
 		_, err := c.CreateTopic(ctx, t, client.WriteOptions{})

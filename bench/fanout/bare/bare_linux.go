@@ -164,7 +164,9 @@ func (s *server) request(c *conn) bool {
 		s.topics[string(name)] = t
 	}
 	if string(method) == "POST" {
-		s.publish(t, body)
+		for message := range bytes.Lines(body) { // one, or a batch
+			s.publish(t, bytes.TrimSuffix(message, []byte("\n")))
+		}
 		s.write(c, fmt.Appendf(nil, "HTTP/1.1 202 Accepted\r\nETag: \"%d-0-a\"\r\nContent-Length: 0\r\n\r\n", t.count))
 	} else {
 		s.follow(c, t, value(head, "\r\nLast-Event-ID: "))

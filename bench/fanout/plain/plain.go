@@ -3,6 +3,7 @@
 package plain
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +54,16 @@ func (s *server) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	t := s.topic(r.PathValue("topic"))
 	t.mu.Lock()
+	for message := range bytes.Lines(body) { // one, or a batch
+		t.put(bytes.TrimSuffix(message, []byte("\n")))
+	}
+	w.Header().Set("ETag", fmt.Sprintf(`"%d-0-a"`, t.count))
+	t.mu.Unlock()
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// put hands a message to every subscriber. The caller holds mu.
+func (t *topic) put(body []byte) {
 	t.count++
 	frame := fmt.Appendf(nil, "event: event\ndata: %s\nid: %d-0-a\n\n", body, t.count)
 	t.frames = append(t.frames[max(len(t.frames)-kept, 0):], frame)
@@ -64,9 +75,6 @@ func (s *server) publish(w http.ResponseWriter, r *http.Request) {
 			close(c)
 		}
 	}
-	w.Header().Set("ETag", fmt.Sprintf(`"%d-0-a"`, t.count))
-	t.mu.Unlock()
-	w.WriteHeader(http.StatusAccepted)
 }
 
 func (s *server) follow(w http.ResponseWriter, r *http.Request) {
