@@ -57,6 +57,11 @@ func (l *live) unfollowable(w http.ResponseWriter, r *http.Request, err error) e
 	if acceptErr != nil || ask.style != styleStream {
 		return err
 	}
+	return l.noStream(w, r, err)
+}
+
+// noStream is unfollowable for who is known to ask for a stream.
+func (l *live) noStream(w http.ResponseWriter, r *http.Request, err error) error {
 	switch {
 	case errors.Is(err, freshet.ErrNotFound) && lastEventID(r) != "":
 		w.WriteHeader(http.StatusNoContent)
@@ -111,7 +116,7 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		reader.Left(err)
 		l.streams.Busy(w)
 	}
-	l.streams.Serve(w, r, cursor, r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r), reader)
+	l.streams.Serve(w, r, cursor, wantsGzip(r), reader)
 	return nil
 }
 
@@ -131,14 +136,25 @@ func (s *streaming) Left(cause error) {
 func (l *live) cursor(w http.ResponseWriter, r *http.Request, f *flow.Follower, mode freshet.Mode) (*fanout.Cursor, error) {
 	id := lastEventID(r)
 	if id == "" {
-		if r.URL.Query().Get("from") == "beginning" && mode == freshet.ModeEvent {
-			return f.Feed.FollowAll(mode), nil
-		}
-		return f.Feed.Follow(mode), nil
+		return start(r, f, mode), nil
 	}
 	cursor, resumed, err := resume(r.Context(), f, mode, id)
 	w.Header().Set("Freshet-Resumed", strconv.FormatBool(resumed))
 	return cursor, err
+}
+
+// start is where a client starts that has nothing; of messages with the oldest that is kept, if it asks
+// for that.
+func start(r *http.Request, f *flow.Follower, mode freshet.Mode) *fanout.Cursor {
+	if mode == freshet.ModeEvent && r.URL.Query().Get("from") == "beginning" {
+		return f.Feed.FollowAll(mode)
+	}
+	return f.Feed.Follow(mode)
+}
+
+// wantsGzip says whether the client asks for a compressed stream: browsers accept one on every request.
+func wantsGzip(r *http.Request) bool {
+	return r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r)
 }
 
 // resume is where a client that has an id goes on, and whether that is where it was.

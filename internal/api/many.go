@@ -1,11 +1,14 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 
 	"freshet"
+	"freshet/internal/flow"
 	"freshet/internal/flow/transport/sse"
 )
 
@@ -23,14 +26,14 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 	if ask, err := negotiate(r); err != nil || ask.style != styleStream && r.Header.Get("Accept") != "*/*" && r.Header.Get("Accept") != "" {
 		return errManyAccept
 	}
-	members, err := l.members(r, names)
+	members, leave, err := l.members(r, names)
+	defer leave()
 	if err != nil {
 		leaveAll(members, err)
-		return l.unfollowable(w, r, err)
+		return l.noStream(w, r, err)
 	}
-	had := sse.Positions(lastEventID(r))
-	if lastEventID(r) != "" {
-		resumed, err := l.resumeMany(r, members, had)
+	if id := lastEventID(r); id != "" {
+		resumed, err := l.resumeMany(r, members, id)
 		if err != nil {
 			leaveAll(members, err)
 			l.streams.Busy(w)
@@ -41,70 +44,101 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 	for i, m := range members {
 		following[i] = m.Member
 	}
-	l.streams.ServeMany(w, r, following, had)
+	l.streams.ServeMany(w, r, following, wantsGzip(r))
 	return nil
 }
 
 // A member is a topic of a connection with several.
 type member struct {
 	sse.Member
-	follower *streaming
+	follower *flow.Follower // nil: there is no such topic any more
 	mode     freshet.Mode
 }
 
-// members follows each of the topics. What it has of them when it fails is the caller's to leave.
-func (l *live) members(r *http.Request, names []string) (all []member, err error) {
-	for i, name := range names {
-		f, err := l.flow.Follow(freshet.TopicName(name))
+// members follows each of the topics. What it has of them when it fails is the caller's to leave; so is the
+// connection's place among those that are open, which leave gives up. Who comes back, with an id, may name
+// topics that are gone meanwhile, as long as one is left.
+func (l *live) members(r *http.Request, names []string) (all []member, leave func(), err error) {
+	leave = func() {}
+	busiest, missing := 0, error(nil)
+	for _, name := range names {
+		m, err := l.member(r, freshet.TopicName(name))
+		if errors.Is(err, freshet.ErrNotFound) && lastEventID(r) != "" {
+			missing = err
+			all = append(all, member{Member: sse.Member{Topic: freshet.TopicName(name)}})
+			continue
+		}
 		if err != nil {
-			return all, err
+			return all, leave, err
 		}
-		leave := func() {}
-		if i == 0 { // one connection, however many topics
-			var ok bool
-			if leave, ok = l.gate.enter(r, f.Subscribers()); !ok {
-				f.Close()
-				return all, freshet.ErrUnavailable
-			}
+		all = append(all, m)
+		busiest = max(busiest, m.follower.Subscribers())
+	}
+	if busiest == 0 {
+		return all, leave, missing
+	}
+	through, ok := l.gate.enter(r, busiest) // one connection, however many topics
+	if !ok {
+		return all, leave, freshet.ErrUnavailable
+	}
+	return all, through, nil
+}
+
+// member follows a topic from now on.
+func (l *live) member(r *http.Request, name freshet.TopicName) (member, error) {
+	if flow.IsAdHoc(name) { // followed by its URL and headers only: the name is no proof of knowing them
+		return member{}, fmt.Errorf("%w: %s", freshet.ErrNotFound, name)
+	}
+	f, err := l.flow.Follow(name)
+	if err != nil {
+		return member{}, err
+	}
+	m := member{Member: sse.Member{Topic: f.Topic.Name, Reader: f}, follower: f}
+	if m.mode, err = modeOf(f.Topic, queryMode(r)); err == nil {
+		err = f.Feed.Wait(r.Context())
+	}
+	if err != nil {
+		f.Close()
+		return member{}, err
+	}
+	m.Cursor = start(r, f, m.mode)
+	return m, nil
+}
+
+// resumeMany puts the cursors where the client was in each topic, and says whether it could in all. A
+// topic of which the client has nothing begins as for a new one; where its id is not ours it may have had
+// something, and is told.
+func (l *live) resumeMany(r *http.Request, members []member, id string) (_ bool, err error) {
+	had, whole := sse.Positions(id)
+	all := whole
+	for i := range members {
+		m := &members[i]
+		at, ok := had[m.Topic]
+		switch {
+		case m.follower == nil:
+			m.At = at
+			continue
+		case ok:
+			m.At = at
+		case whole:
+			continue
 		}
-		s := &streaming{f, leave}
-		all = append(all, member{Member: sse.Member{Topic: f.Topic.Name, Reader: s}, follower: s})
-		m := &all[i]
-		if m.mode, err = modeOf(f.Topic, queryMode(r)); err != nil {
-			return all, err
+		var one bool
+		if m.Cursor, one, err = resume(r.Context(), m.follower, m.mode, at); err != nil {
+			return false, err
 		}
-		if err := f.Feed.Wait(r.Context()); err != nil {
-			return all, err
+		if !one {
+			m.At = "" // it is no position; the client gets another with its next event
+			all = false
 		}
-		m.Cursor = f.Feed.Follow(m.mode)
 	}
 	return all, nil
 }
 
-// resumeMany puts the cursors where the client was in each topic, and says whether it could in all. A
-// topic of which the client has nothing begins as for a new one.
-func (l *live) resumeMany(r *http.Request, members []member, had map[freshet.TopicName]string) (resumed bool, err error) {
-	resumed = len(had) > 0
-	for i := range members {
-		m := &members[i]
-		id, ok := had[m.Topic]
-		if !ok {
-			continue
-		}
-		var one bool
-		if m.Cursor, one, err = resume(r.Context(), m.follower.Follower, m.mode, id); err != nil {
-			return false, err
-		}
-		if !one {
-			delete(had, m.Topic) // it is no position; the client gets another with its next event
-			resumed = false
-		}
-	}
-	return resumed, nil
-}
-
 func leaveAll(members []member, cause error) {
 	for _, m := range members {
-		m.Reader.Left(cause)
+		if m.follower != nil {
+			m.follower.Left(cause)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 
 	"freshet"
 	"freshet/internal/app"
+	"freshet/internal/flow"
 )
 
 // serve runs a whole Freshet until the test ends and returns its URL.
@@ -592,6 +594,137 @@ func TestManyTopics(t *testing.T) {
 	}
 	if resp, _ := do(t, "GET", base+"/live?topic=a", "", "Accept: application/json"); resp.StatusCode != 406 {
 		t.Errorf("several topics as JSON: %s", resp.Status)
+	}
+}
+
+// The end of a topic of a connection is not the end of the others, nor of those who come back.
+func TestManyTopicsAndOneDeleted(t *testing.T) { onEveryPath(t, manyTopicsAndOneDeleted) }
+
+func manyTopicsAndOneDeleted(t *testing.T, on path) {
+	base := on.serve(t, app.Config{})
+	for _, name := range []string{"a", "b", "empty"} {
+		topic := fmt.Sprintf(`{"name":"%s","kind":"snapshot","source":{"type":"http-post","alwaysOn":true}}`, name)
+		if resp, body := do(t, "POST", base+"/v1/topics", topic, "Content-Type: application/json"); resp.StatusCode != http.StatusCreated {
+			t.Fatal(resp.Status, body)
+		}
+	}
+	remove := func(name string) {
+		if resp, body := do(t, "DELETE", base+"/v1/topics/"+name, ""); resp.StatusCode != http.StatusNoContent {
+			t.Fatal(resp.Status, body)
+		}
+	}
+	post(t, base+"/live/a", `{"n":1}`)
+	post(t, base+"/live/b", `{"n":1}`)
+	url := base + "/live?topic=a&topic=b&topic=empty"
+	s := open(t, url)
+	s.expect(`"topic":"a"`)
+	s.expect(`"topic":"b"`)
+	remove("a")
+	s.expect("event: error\ndata: {\"topic\":\"a\",\"data\":{", `"code":60000`, "id: a=1-", ",b=1-")
+	post(t, base+"/live/b", `{"n":2}`)
+	id := s.expect(`"topic":"b","data":`, "id: a=1-", ",b=2-")
+	post(t, base+"/live/b", `{"n":3}`)
+	again := open(t, url, "Last-Event-ID: "+id)
+	if got := again.resp.Header.Get("Freshet-Resumed"); got != "true" {
+		t.Errorf("Freshet-Resumed: %q", got)
+	}
+	again.expect("retry: ", "event: error\ndata: {\"topic\":\"a\"", `"code":60000`)
+	again.expect(`"topic":"b"`, "b=3-")
+	remove("b")
+	again.expect(`"topic":"b"`, `"code":60000`)
+	remove("empty")
+	id = again.expect(`"topic":"empty"`, `"code":60000`, "empty=")
+	if rest, err := io.ReadAll(again.in); strings.Contains(string(rest), "event:") || (err == nil) != (again.resp.ProtoMajor == 2) {
+		t.Errorf("the end is %q, %v", rest, err)
+	}
+	if resp, _ := do(t, "GET", url, "", "Accept: text/event-stream", "Last-Event-ID: "+id); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("without any topic left: %s", resp.Status)
+	}
+	if resp, _ := do(t, "GET", url, "", "Accept: text/event-stream"); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("who is new and names what is not there: %s", resp.Status)
+	}
+}
+
+// What is not an id of several topics is told for each, as that of one is.
+func TestManyTopicsAndAnIDThatIsNone(t *testing.T) {
+	base := serve(t, app.Config{Topics: []freshet.Topic{pushed("a", freshet.KindSnapshot), pushed("log", freshet.KindEvent)}})
+	post(t, base+"/live/a", `{"n":1}`)
+	post(t, base+"/live/log", `{"m":1}`)
+	for _, id := range []string{"nonsense", "1-sg-00000000", "a=x,log=y", "=,=", "A=1-sg-00000000"} {
+		s := open(t, base+"/live?topic=a&topic=log", "Last-Event-ID: "+id)
+		if got := s.resp.Header.Get("Freshet-Resumed"); got != "false" {
+			t.Errorf("%s: Freshet-Resumed: %q", id, got)
+		}
+		s.expect(": reset a id-unknown\n", "event: snapshot")
+		s.expect(": reset log id-unknown\n", "event: error", "40404")
+		s.expect("event: event", `{"m":1}`)
+	}
+}
+
+// What is asked of one topic's stream is asked of several in the same way.
+func TestManyTopicsFromTheBeginningCompressed(t *testing.T) { onEveryPath(t, manyTopicsCompressed) }
+
+func manyTopicsCompressed(t *testing.T, on path) {
+	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), pushed("l1", freshet.KindEvent), pushed("l2", freshet.KindEvent)}})
+	for n := range 3 {
+		post(t, base+"/live/l1", fmt.Sprintf(`{"m":%d}`, n))
+		post(t, base+"/live/l2", fmt.Sprintf(`{"m":%d}`, n))
+	}
+	post(t, base+"/live/doc", `{"n":1}`)
+	s := open(t, base+"/live?topic=doc&topic=l1&topic=l2&from=beginning&compress=gzip", "Accept-Encoding: gzip")
+	if got := s.resp.Header.Get("Content-Encoding"); got != "gzip" {
+		t.Fatalf("Content-Encoding: %q", got)
+	}
+	z, err := gzip.NewReader(s.resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.in = bufio.NewReader(z)
+	s.expect("retry: ", "event: snapshot", `"topic":"doc"`)
+	for _, topic := range []string{"l1", "l2"} {
+		for n := range 3 {
+			s.expect(fmt.Sprintf(`{"topic":"%s","data":{"m":%d}}`, topic, n))
+		}
+	}
+	post(t, base+"/live/l1", `{"m":3}`)
+	id := s.expect(`{"topic":"l1","data":{"m":3}}`)
+	post(t, base+"/live/l1", `{"m":4}`)
+	open(t, base+"/live?topic=doc&topic=l1&topic=l2&from=beginning", "Last-Event-ID: "+id).expect(`{"topic":"l1","data":{"m":4}}`)
+}
+
+// As many topics with names as long as they may be still come back over one connection.
+func TestAsManyTopicsAsCanBe(t *testing.T) {
+	c, query := app.Config{}, ""
+	for n := range 100 {
+		name := fmt.Sprintf("%0128d", n)
+		c.Topics = append(c.Topics, pushed(name, freshet.KindEvent))
+		query += "&topic=" + name
+	}
+	base := serve(t, c)
+	s := open(t, base+"/live?"+query[1:])
+	post(t, base+"/live/"+string(c.Topics[0].Name), `{"m":1}`)
+	id := s.expect(`{"m":1}`)
+	post(t, base+"/live/"+string(c.Topics[99].Name), `{"m":2}`)
+	open(t, base+"/live?"+query[1:], "Last-Event-ID: "+id).expect(`{"m":2}`)
+	if resp, body := do(t, "GET", base+"/live?topic=one-more"+query, "", "Accept: text/event-stream"); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "100") {
+		t.Errorf("one topic more: %s %s", resp.Status, body)
+	}
+}
+
+// Topics of URLs are followed by their URLs only, over a connection with several too.
+func TestManyTopicsHideTopicsOfURLs(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"n":1}`) }))
+	defer upstream.Close()
+	base := serve(t, app.Config{Dev: true})
+	open(t, base+"/live?url="+upstream.URL).expect("event: snapshot")
+	name := flow.AdHocName(strings.TrimPrefix(upstream.URL, "http://"), `["`+upstream.URL+`",{}]`)
+	resp, err := http.DefaultTransport.RoundTrip(request(t, "GET", base+"/live?topic="+url.QueryEscape(string(name)), "", "Accept: text/event-stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("%s by its name: %s", name, resp.Status)
 	}
 }
 

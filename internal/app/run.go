@@ -43,7 +43,7 @@ const (
 	defaultPeriod    = freshet.Duration(5 * time.Second)
 	defaultMaxAdHoc  = 1000
 	reserve          = 200 // descriptors for the journal, upstreams and those who manage
-	headerBytes      = 16 << 10
+	headerBytes      = 40 << 10 // the names and positions of as many topics of the longest names as one connection may have
 	headerTimeout    = 5 * time.Second
 	orphansAreSought = time.Minute // after the start, when clients of ad-hoc topics have come back
 )

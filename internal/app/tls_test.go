@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -109,6 +111,35 @@ func TestTLS(t *testing.T) {
 	}
 	if resp, text := do(t, "GET", "http://"+addr+"/", ""); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, "HTTPS") {
 		t.Errorf("plain HTTP: %s %s", resp.Status, text)
+	}
+}
+
+// Over HTTP/2 a stream that ends with its topic, or with the server, is ended and not reset: a reset is told
+// as an error of the server's.
+func TestStreamsEndOverHTTP2(t *testing.T) {
+	topics := []freshet.Topic{pushed("doc", freshet.KindSnapshot), pushed("log", freshet.KindEvent)}
+	var ends []*stream
+	t.Run("the server stops", func(t *testing.T) {
+		base := path{tls: true}.serve(t, app.Config{Topics: topics})
+		post(t, base+"/live/doc", `{"n":1}`)
+		for _, path := range []string{"/live/doc", "/live?topic=doc&topic=log", "/live/log"} {
+			r, err := http.NewRequest("GET", base+path, nil) // outlives the subtest
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Accept", "text/event-stream")
+			resp, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, &stream{t, resp, bufio.NewReader(resp.Body)})
+		}
+	})
+	for _, s := range ends {
+		defer s.resp.Body.Close()
+		if text, err := io.ReadAll(s.in); err != nil || s.resp.ProtoMajor != 2 || !strings.HasSuffix(string(text), ":\n") {
+			t.Errorf("%s: %q, %v", s.resp.Request.URL, text, err)
+		}
 	}
 }
 

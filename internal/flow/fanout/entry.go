@@ -16,6 +16,7 @@ const (
 	FormSSEChunk                    // the same as a chunk of an HTTP/1.1 answer
 	FormSSEDeflateChunk             // the same, compressed, as a chunk
 	FormSSENamed                    // a block that names its topic, without its id
+	FormSSENamedDeflate             // the same, compressed
 	forms
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,56 +19,73 @@ import (
 // A Member is one of the topics of a connection that has several.
 type Member struct {
 	Topic  freshet.TopicName
-	Cursor *fanout.Cursor
-	Reader shard.Reader
-
-	at string // the id of the last event that was sent of it
+	At     string         // the id that the client has of it; empty: none
+	Cursor *fanout.Cursor // nil: there is no such topic any more, which the client is told
+	Reader shard.Reader   // who leaves when the topic or the connection ends; nil where Cursor is
 }
 
-// Positions reads an id of a connection with several topics: the ids of each, by name. What is not one
-// gives nothing.
-func Positions(id string) map[freshet.TopicName]string {
-	at := map[freshet.TopicName]string{}
+// Positions reads an id of a connection with several topics: the ids of each, by name. Where something of it
+// is not one it gives what is, and false.
+func Positions(id string) (at map[freshet.TopicName]string, whole bool) {
+	at, whole = map[freshet.TopicName]string{}, true
 	for part := range strings.SplitSeq(id, ",") {
-		if name, one, ok := strings.Cut(part, "="); ok {
+		name, one, ok := strings.Cut(part, "=")
+		if ok = ok && freshet.TopicName(name).Validate() == nil; ok {
 			at[freshet.TopicName(name)] = one
 		}
+		whole = whole && ok
 	}
-	return at
+	return at, whole
 }
 
 // ServeMany is Serve for several topics over one connection. Each event names its topic, in its data, and
-// its id is the position in all of them. had are the positions that the client has already.
-func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Member, had map[freshet.TopicName]string) {
+// its id is the position in all of them. A topic that ends does not end the others.
+func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Member, compress bool) {
+	m := &many{s: s, p: s.plain, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
 	Headers(w.Header())
+	var head []byte
+	if compress {
+		w.Header().Set("Content-Encoding", "gzip")
+		m.p, m.compress, head = s.gzip, true, []byte(gzipHeader)
+	}
 	w.WriteHeader(http.StatusOK)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
 	for i := range members {
-		m := &members[i]
-		m.at = had[m.Topic]
 		// Of messages the client has a position before it gets the first one: where it came in.
-		if at, ok := m.Cursor.Position(); ok && m.at == "" {
-			m.at = at.String()
+		if one := &members[i]; one.Cursor != nil && one.At == "" {
+			if at, ok := one.Cursor.Position(); ok {
+				one.At = at.String()
+			}
 		}
 	}
-	m := &many{s: s, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
-	err := m.follow(r.Context())
-	for _, member := range members {
-		member.Reader.Left(err)
-	}
-	panic(http.ErrAbortHandler)
-}
-
-type many struct {
-	s       *Streams
-	out     outlet
-	members []Member
-	changed chan struct{}
-	greeted bool
-}
-
-func (m *many) follow(ctx context.Context) error {
+	err := m.follow(r.Context(), head)
 	for _, member := range m.members {
+		if member.Cursor != nil {
+			member.Reader.Left(err)
+		}
+	}
+	end(r, err)
+}
+
+// many is a connection with several topics.
+type many struct {
+	s        *Streams
+	p        *shard.Protocol // its Beat and End
+	compress bool
+	out      outlet
+	members  []Member // of those that are gone the Cursor is nil
+	changed  chan struct{}
+	greeted  bool
+}
+
+// errAllGone is why a connection ends all of whose topics did.
+var errAllGone = fmt.Errorf("%w: every topic of the connection was deleted", freshet.ErrNotFound)
+
+func (m *many) follow(ctx context.Context, head []byte) error {
+	for _, member := range m.members {
+		if member.Cursor == nil {
+			continue
+		}
 		defer member.Cursor.Feed().Watch(func() {
 			select {
 			case m.changed <- struct{}{}:
@@ -75,11 +93,17 @@ func (m *many) follow(ctx context.Context) error {
 			}
 		})()
 	}
-	p := m.s.plain
-	if err := m.out.write(nil, p.Stalled); err != nil {
+	if err := m.out.write(head, m.p.Stalled); err != nil {
 		return err
 	}
-	beat := time.NewTimer(p.Heartbeat)
+	for i := range m.members {
+		if m.members[i].Cursor == nil {
+			if err := m.gone(&m.members[i]); err != nil {
+				return err
+			}
+		}
+	}
+	beat := time.NewTimer(m.p.Heartbeat)
 	defer beat.Stop()
 	for {
 		sent, err := m.advance(ctx)
@@ -87,76 +111,136 @@ func (m *many) follow(ctx context.Context) error {
 			return err
 		}
 		if sent {
-			beat.Reset(p.Heartbeat)
+			beat.Reset(m.p.Heartbeat)
 			continue
 		}
 		select {
 		case <-m.changed:
 		case <-beat.C:
-			if err := m.out.write(p.Beat, p.Stalled); err != nil {
+			if err := m.out.write(m.p.Beat, m.p.Stalled); err != nil {
 				return err
 			}
-			beat.Reset(p.Heartbeat)
+			beat.Reset(m.p.Heartbeat)
 		case <-ctx.Done():
-			_ = m.out.write(p.End(context.Cause(ctx)), p.Stalled)
-			return context.Cause(ctx)
+			return m.end(context.Cause(ctx))
 		}
 	}
 }
 
 // advance sends what is lacking of every topic, a batch of each, and says whether that was anything.
 func (m *many) advance(ctx context.Context) (sent bool, err error) {
-	p := m.s.plain
+	left := 0
 	for i := range m.members {
 		member := &m.members[i]
-		batch, err := member.Cursor.Next(ctx)
-		if err != nil {
-			_ = m.out.write(p.End(err), p.Stalled)
-			return sent, err
+		if member.Cursor == nil {
+			continue
 		}
-		for j, e := range batch.Entries {
-			var frame []byte
-			if !m.greeted {
-				frame, m.greeted = preamble(m.s.jitter(), ""), true
-			}
-			if j == 0 && batch.Reset != "" {
-				frame = fmt.Appendf(frame, ": reset %s %s\n", member.Topic, batch.Reset)
-			}
-			frame = m.frame(frame, member, e)
-			if err := m.out.write(frame, p.Stalled); err != nil {
+		batch, err := member.Cursor.Next(ctx)
+		switch slow, isSlow := errors.AsType[*fanout.SlowError](err); {
+		case errors.Is(err, freshet.ErrNotFound):
+			member.Reader.Left(err)
+			member.Cursor = nil
+			if err := m.gone(member); err != nil {
 				return sent, err
 			}
-			member.Reader.Sent(fanout.Batch{Entries: batch.Entries[j : j+1]}, len(frame), 1)
 			sent = true
+			continue
+		case isSlow:
+			member.At = slow.At.String() // a client that has had no message yet would not know where to go on
+			_ = m.event(member, "", fanout.FaultEntry(tooSlow))
+			return sent, m.end(err)
+		case err != nil:
+			return sent, m.end(err)
 		}
+		left++
+		for _, e := range batch.Entries {
+			if err := m.event(member, batch.Reset, e); err != nil {
+				return sent, err
+			}
+			batch.Reset, sent = "", true
+		}
+	}
+	if left == 0 {
+		return sent, m.end(errAllGone)
 	}
 	return sent, nil
 }
 
-// frame appends an event of one of the topics: the part that all connections share, then the id, which
-// is this connection's.
-func (m *many) frame(b []byte, member *Member, e *fanout.Entry) []byte {
-	b = append(b, e.Frame(fanout.FormSSENamed, func(ev freshet.Event) []byte { return named(member.Topic, ev) })...)
-	if e.Sequence > 0 {
-		member.at = e.ID()
+// end is how the connection ends for a reason that is not the client's.
+func (m *many) end(cause error) error {
+	if _, told := errors.AsType[*fanout.SlowError](cause); told {
+		_ = m.out.write(m.p.End(freshet.ErrUnavailable), m.p.Stalled) // what it is told names its topic
+		return cause
 	}
-	b = append(b, "\nid: "...)
-	b = append(b, m.id()...)
-	return append(b, "\n\n"...)
+	if err := m.out.write(m.p.End(cause), m.p.Stalled); err != nil {
+		return err
+	}
+	return cause
 }
 
+// gone tells the client that there is no such topic any more. The topic stays in the connection's ids, so
+// that who comes back with one is known for one who has had it.
+func (m *many) gone(member *Member) error {
+	if member.At == "" {
+		member.At = freshet.Position{}.String()
+	}
+	fault := freshet.Fault{Code: faultTopic, Category: "topic", Message: fmt.Sprintf("there is no topic %s any more", member.Topic)}
+	return m.event(member, "", fanout.FaultEntry(fault))
+}
+
+// faultTopic is the code of what is wrong with a topic itself.
+const faultTopic = 60000
+
+// event sends an event of one of the topics: the part that all connections share, then the id, which is
+// this connection's.
+func (m *many) event(member *Member, reset string, e *fanout.Entry) error {
+	var before []byte
+	if !m.greeted {
+		before, m.greeted = preamble(m.s.jitter(), ""), true
+	}
+	if reset != "" {
+		before = fmt.Appendf(before, ": reset %s %s\n", member.Topic, reset)
+	}
+	if e.Sequence > 0 {
+		member.At = e.ID()
+	}
+	form, wrap := fanout.FormSSENamed, asIs
+	if m.compress {
+		form, wrap = fanout.FormSSENamedDeflate, m.s.deflater.deflate
+	}
+	if len(before) > 0 {
+		before = wrap(before)
+	}
+	frame := slices.Concat(before,
+		e.Frame(form, func(ev freshet.Event) []byte { return wrap(named(member.Topic, ev)) }),
+		wrap([]byte(m.id()+"\n\n")))
+	if err := m.out.write(frame, m.p.Stalled); err != nil {
+		return err
+	}
+	if member.Cursor != nil {
+		member.Reader.Sent(fanout.Batch{Entries: []*fanout.Entry{e}}, len(frame), 1)
+	}
+	return nil
+}
+
+// id is the line of the connection's position; nothing where there is none.
 func (m *many) id() string {
 	var b strings.Builder
 	for _, member := range m.members {
-		if member.at == "" {
+		if member.At == "" {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(string(member.Topic) + "=" + member.at)
+		b.WriteString(separator(b.Len()))
+		b.WriteString(string(member.Topic) + "=" + member.At)
 	}
 	return b.String()
+}
+
+func separator(before int) string {
+	if before == 0 {
+		return "\nid: "
+	}
+	return ","
 }
 
 // named is an event whose data names its topic.

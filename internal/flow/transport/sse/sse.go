@@ -119,7 +119,7 @@ func Headers(h http.Header) {
 // Serve sends what the cursor says until the client goes or the feed ends; then the reader has left. It
 // returns early where the connection is written elsewhere from then on. The connection ends after a whole
 // event without the final chunk, for clients that take a clean end as the end of the story; where that
-// is the caller's to do, Serve panics with http.ErrAbortHandler.
+// is net/http's to do, Serve panics with http.ErrAbortHandler. HTTP/2 streams are ended as such.
 func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader) {
 	Headers(w.Header())
 	if compress {
@@ -141,6 +141,18 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.C
 	}
 	_, err := follow(r.Context(), out, head, cursor, p, reader, false, false)
 	reader.Left(err)
+	end(r, err)
+}
+
+// end ends a connection of net/http's, all of whose events were sent whole. HTTP/1.1 leaves the final chunk
+// out. HTTP/2 has no such middle way: a stream that is not ended is reset, which is told as an error of the
+// server's and may take what was written last with it; so one that ends by itself, as the topic or the
+// server does, is ended.
+func end(r *http.Request, cause error) {
+	planned := errors.Is(cause, freshet.ErrNotFound) || errors.Is(cause, freshet.ErrUnavailable)
+	if r.ProtoMajor >= 2 && planned {
+		return
+	}
 	panic(http.ErrAbortHandler)
 }
 
