@@ -36,6 +36,20 @@ func TestUnknownIDOfMessages(t *testing.T) {
 	s.expect("event: event\n", `{"n":1}`)
 }
 
+// An id that cannot ever have been is unknown, and not one that has expired.
+func TestInventedIDs(t *testing.T) {
+	base := serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), pushed("log", freshet.KindEvent)}})
+	for n := range 3 {
+		post(t, base+"/live/doc", fmt.Sprintf(`{"n":%d}`, n))
+		post(t, base+"/live/log", fmt.Sprintf(`{"n":%d}`, n))
+	}
+	for _, id := range []string{"1-1-00000000", "2-rr-00000000", "3-5-12345678", "1-sf-c971a52b"} {
+		for _, topic := range []string{"doc", "log"} {
+			open(t, base+"/live/"+topic, "Last-Event-ID: "+id).expect(": reset id-unknown\n")
+		}
+	}
+}
+
 // Who posts nonsense is told so; subscribers, and the next reader, are not troubled.
 func TestBadPostIsThePostersOwn(t *testing.T) {
 	url := serve(t, app.Config{Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot)}}) + "/live/doc"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/fanout"
 	"freshet/internal/flow/journal"
 )
 
@@ -36,6 +37,9 @@ func (s store) Oldest(ctx context.Context, id freshet.TopicID) (freshet.Event, e
 }
 
 func (s store) Entry(ctx context.Context, id freshet.TopicID, sequence uint64) (freshet.Event, error) {
+	if sequence > 0 && sequence < journal.FirstSequence {
+		return freshet.Event{}, fmt.Errorf("entry %d of %s: %w", sequence, id, fanout.ErrNever)
+	}
 	e, err := s.Lookup(ctx, id, sequence)
 	return e.Event, err
 }

@@ -74,8 +74,13 @@ func (f *Feed) Resume(ctx context.Context, mode freshet.Mode, at freshet.Positio
 		switch kept, err := f.journal.Entry(ctx, f.id, at.Sequence); {
 		case err == nil && kept.Position == at:
 			return &Cursor{feed: f, mode: mode, pos: at, past: true, join: true}, true, nil
+		case errors.Is(err, ErrNever):
 		case errors.Is(err, freshet.ErrGone):
-			if oldest, err := f.journal.Oldest(ctx, f.id); err == nil && at.Sequence < oldest.Sequence {
+			oldest, err := f.journal.Oldest(ctx, f.id)
+			if err == nil && at == (freshet.Position{}) && mode == freshet.ModeEvent && oldest.Revision <= 1 {
+				return f.FollowAll(mode), true, nil // it came in before the first message, which is still there
+			}
+			if err == nil && couldBeBefore(at, oldest) {
 				reason = ResetExpired
 			}
 		case err != nil:
@@ -83,6 +88,15 @@ func (f *Feed) Resume(ctx context.Context, mode freshet.Mode, at freshet.Positio
 		}
 	}
 	return f.Reset(mode, reason), false, nil
+}
+
+// couldBeBefore says whether a position may have been in the history before the oldest event that is kept.
+func couldBeBefore(at freshet.Position, oldest freshet.Event) bool {
+	last := oldest.Revision
+	if changes(oldest) {
+		last--
+	}
+	return at.Sequence < oldest.Sequence && at.Revision <= last
 }
 
 // Reset is a cursor for a reader whose event id cannot be honoured.

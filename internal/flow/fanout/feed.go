@@ -18,11 +18,15 @@ import (
 	"freshet/jsonpatch"
 )
 
+// ErrNever is freshet.ErrGone of an event that cannot ever have been.
+var ErrNever = fmt.Errorf("never in any history: %w", freshet.ErrGone)
+
 // A Journal is what a feed reads.
 type Journal interface {
 	// Oldest is the first event that is kept; zero where there is none.
 	Oldest(ctx context.Context, id freshet.TopicID) (freshet.Event, error)
-	// Entry is the event with a sequence; freshet.ErrGone where that is not kept.
+	// Entry is the event with a sequence; freshet.ErrGone where that is not kept, ErrNever where none has
+	// that sequence.
 	Entry(ctx context.Context, id freshet.TopicID, sequence uint64) (freshet.Event, error)
 	// Before is the last event at or before a time; freshet.ErrGone where none is kept.
 	Before(ctx context.Context, id freshet.TopicID, t time.Time) (freshet.Event, error)

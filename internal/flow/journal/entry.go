@@ -27,6 +27,9 @@ const (
 	maxBatch  = 1 << placeBits
 )
 
+// FirstSequence is the least that an entry can have: JetStream counts messages from 1.
+const FirstSequence = maxBatch
+
 // sequence of the last of n entries of a message.
 func sequence(message uint64, n int) uint64 { return message<<placeBits + uint64(n) - 1 } //nolint:gosec // 1 to maxBatch
 
