@@ -131,12 +131,25 @@ func readProblem(res *http.Response) *Problem {
 			p = &Problem{}
 		}
 	}
+	if media == "" && res.StatusCode == http.StatusBadRequest {
+		p.Detail = plainToTLS(res)
+	}
 	p.Status = res.StatusCode // the body's is only advisory
 	if p.Title == "" {
 		p.Title = http.StatusText(res.StatusCode)
 	}
 	p.RetryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
 	return p
+}
+
+// plainToTLS says what is wrong where plain HTTP was sent to a server that speaks HTTPS; empty where that is
+// not so. Go's servers, of which Freshet is one, say so in these words, and without a media type.
+func plainToTLS(res *http.Response) string {
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+	if err != nil || !strings.Contains(string(body), "HTTP request to an HTTPS server") || res.Request == nil {
+		return ""
+	}
+	return fmt.Sprintf("the server at http://%s speaks HTTPS: use https://%[1]s", res.Request.URL.Host)
 }
 
 // retryAfter reads the field of RFC 9110 section 10.2.3: seconds or a date.

@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("TLS_SERVER", secure.URL)
+			env.Setenv("TLS_ADDRESS", strings.TrimPrefix(secure.URL, "https://"))
 			port, err := freePort()
 			env.Setenv("FRESHET_SERVER", server.URL)
 			env.Setenv("PORT", port)

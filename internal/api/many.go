@@ -60,7 +60,8 @@ type member struct {
 // topics that are gone meanwhile, as long as one is left.
 func (l *live) members(r *http.Request, names []string) (all []member, leave func(), err error) {
 	leave = func() {}
-	busiest, missing := 0, error(nil)
+	var busiest freshet.TopicName
+	most, missing := 0, error(nil)
 	for _, name := range names {
 		m, err := l.member(r, freshet.TopicName(name))
 		if errors.Is(err, freshet.ErrNotFound) && lastEventID(r) != "" {
@@ -72,12 +73,14 @@ func (l *live) members(r *http.Request, names []string) (all []member, leave fun
 			return all, leave, err
 		}
 		all = append(all, m)
-		busiest = max(busiest, m.follower.Subscribers())
+		if n := m.follower.Subscribers(); n > most {
+			busiest, most = m.Topic, n
+		}
 	}
-	if busiest == 0 {
+	if most == 0 {
 		return all, leave, missing
 	}
-	through, ok := l.gate.enter(r, busiest) // one connection, however many topics
+	through, ok := l.gate.enter(r, busiest, most) // one connection, however many topics
 	if !ok {
 		return all, leave, freshet.ErrUnavailable
 	}

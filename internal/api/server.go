@@ -27,7 +27,7 @@ type Config struct {
 	Flow        *flow.Flow
 	Catalog     *catalog.Catalog
 	Sources     []freshet.SourceType // that topics may have
-	Metrics     prometheus.Gatherer
+	Metrics     *prometheus.Registry
 	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
 	Streams     *sse.Streams
 	AdHoc       AdHoc
@@ -40,7 +40,7 @@ type Config struct {
 // Handler returns the whole surface.
 func Handler(c Config) http.Handler {
 	e := edge{c.Log}
-	l := &live{edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits)}
+	l := &live{edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits, c.Metrics, c.Log)}
 	mux := http.NewServeMux()
 	routes(mux, l, newManagement(c.Catalog, c.Flow.Status, c.Log), c)
 

@@ -728,6 +728,46 @@ func TestManyTopicsHideTopicsOfURLs(t *testing.T) {
 	}
 }
 
+// Who is refused for a limit is seen in the metrics and, the first at once and no more for a while, in the log.
+func TestRefusalsAreSeen(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limits app.LimitsConfig
+		log    string
+	}{
+		"connections": {app.LimitsConfig{Connections: 1}, "limit=connections refused=1 most=1\n"},
+		"per_topic":   {app.LimitsConfig{PerTopic: 1}, "limit=per_topic refused=1 most=1 topic=doc\n"},
+		"per_address": {app.LimitsConfig{PerAddress: 1}, "limit=per_address refused=1 most=1 address=127.0.0.1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log locked
+			base := serveLogged(t, app.Config{Limits: tt.limits, Topics: []freshet.Topic{pushed("doc", freshet.KindSnapshot), pushed("other", freshet.KindSnapshot)}}, slog.New(slog.NewTextHandler(&log, nil)))
+			post(t, base+"/live/doc", `{"n":1}`)
+			counted := func(n int) {
+				t.Helper()
+				if _, text := do(t, "GET", base+"/metrics", ""); !strings.Contains(text, fmt.Sprintf("freshet_connections_refused_total{limit=%q} %d\n", name, n)) {
+					t.Errorf("want %d in\n%s", n, text)
+				}
+			}
+			counted(0)
+			open(t, base+"/live/doc").expect("event: snapshot")
+			for _, path := range []string{"/live/doc", "/live?topic=doc", "/live?topic=other&topic=doc"} {
+				if rest, err := io.ReadAll(open(t, base+path).in); err == nil || !strings.HasPrefix(string(rest), "retry: ") {
+					t.Errorf("%s is not refused: %q, %v", path, rest, err)
+				}
+			}
+			resp, err := http.DefaultTransport.RoundTrip(request(t, "GET", base+"/live?topic=doc", "", "Accept: */*"))
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatal(resp, err)
+			}
+			_ = resp.Body.Close()
+			counted(4)
+			if got := log.String(); strings.Count(got, "over a limit") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, tt.log) {
+				t.Errorf("the log is %s", got)
+			}
+		})
+	}
+}
+
 // Over a limit a client is told to come back, by an answer that no EventSource takes as final.
 func TestLimits(t *testing.T) {
 	for name, limits := range map[string]app.LimitsConfig{"connections": {Connections: 3}, "perTopic": {PerTopic: 3}, "perAddress": {PerAddress: 3}} {
