@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -89,6 +90,83 @@ func TestRestartIsCheckedFirst(t *testing.T) {
 	}
 	restart(string(good), "msg=restarting", 1)
 	s.says("msg=listening", 2)
+}
+
+// A restart goes on listening where it did; that the configuration says something else by then is said.
+func TestRestartKeepsItsAddress(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "freshet.yaml")
+	listen := func(addr string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("listen: "+addr+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, other := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	listen(one)
+	s := &server{t: t, args: []string{"serve", "-c", file, "--data", filepath.Join(t.TempDir(), "data")}}
+	s.start()
+	t.Cleanup(s.stop)
+	restart := func(times int) {
+		t.Helper()
+		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		s.says("msg=listening", times)
+	}
+	restart(2)
+	if log := s.log.String(); strings.Contains(log, "WARN") {
+		t.Errorf("a restart on the same address warns:\n%s", log)
+	}
+	listen(other)
+	restart(3)
+	s.says("listening="+one+" configured="+other, 1)
+	if status, _ := s.get("/livez"); status != http.StatusOK {
+		t.Errorf("on the old address: %d", status)
+	}
+}
+
+// With few descriptors the server starts, with a bound on streams that they suffice for, or says what it needs.
+func TestFewDescriptors(t *testing.T) {
+	run := func(limit int, config string) string {
+		t.Helper()
+		dir := t.TempDir()
+		file := filepath.Join(dir, "freshet.yaml")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, limit), binary, "serve", "-c", file, "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		log := newLines()
+		cmd.Stdout, cmd.Stderr = log, log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if log.wait(listening, time.Minute) != nil {
+				cancel()
+			}
+		}()
+		_ = cmd.Wait()
+		return log.String()
+	}
+	for _, tt := range []struct {
+		limit        int
+		config, want string
+	}{
+		{50, "", "may open only 50 files"},
+		{150, "", "descriptors=150 streams=75"},
+		{1000, "limits: {connections: 5000}\n", "connections=5000 descriptors=1000 room=800"},
+		{1000, "limits: {connections: 800}\n", "msg=stopped"},
+	} {
+		if said := run(tt.limit, tt.config); !strings.Contains(said, tt.want) {
+			t.Errorf("%d descriptors, %q:\n%s\nwant %q", tt.limit, tt.config, said, tt.want)
+		} else if tt.limit > 100 && (!strings.Contains(said, "msg=stopped") || strings.Contains(said, "WARN") != strings.Contains(tt.want, "descriptors")) {
+			t.Errorf("%d descriptors, %q:\n%s", tt.limit, tt.config, said)
+		}
+	}
 }
 
 // says waits until the log has a text so many times.

@@ -36,9 +36,9 @@ It listens on loopback, as there is no authentication yet: put a proxy that
 authenticates in front of it. It speaks HTTPS where tls.cert and tls.key name
 the files of a certificate. SIGTERM lets streams end on a whole event first.
 SIGHUP does the same and starts the program anew, with its configuration read
-again, on the same listening socket: no connect is refused. Where the new
-configuration is wrong the server says so and goes on as it is. A socket given by
-systemd (socket activation) is used in place of --listen.`,
+again, on the same listening socket: no connect is refused. Another address takes a
+stop and a start. Where the new configuration is wrong the server says so and goes
+on as it is. A socket given by systemd (socket activation) is used in place of --listen.`,
 		Example: `  freshet serve -c freshet.yaml
   freshet serve --listen 127.0.0.1:8080 --data /var/lib/freshet
   FRESHET_LOG_FORMAT=json freshet serve`,
@@ -79,6 +79,9 @@ systemd (socket activation) is used in place of --listen.`,
 func serve(ctx context.Context, config app.Config, log *slog.Logger, check func() error) (err error) {
 	if config.Listener, err = app.Inherited(); err != nil {
 		return err
+	}
+	if config.Listen == "" && app.HandedOver() { // it may have been set before
+		config.Listen = app.DefaultListen
 	}
 	asked := ctx // ends where the server is to stop for good
 	ctx, stop := context.WithCancel(ctx)

@@ -47,6 +47,9 @@ func Inherited() (net.Listener, error) {
 	return nil, fmt.Errorf("socket activation: %d sockets are given, one is used", len(listeners))
 }
 
+// HandedOver says whether that socket is of the process that this one replaces.
+func HandedOver() bool { return os.Getenv(handoverVariable) != "" }
+
 // Replace runs the program anew in the place of this process and hands the listening socket over: who
 // connects in between waits in its queue and is not refused. It returns only if it fails.
 func Replace(listener *os.File) error {

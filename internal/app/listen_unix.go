@@ -13,7 +13,7 @@ func descriptors() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
 		return math.MaxInt32
 	}
-	return max(int(limit.Cur), 2*reserve) //nolint:gosec // checked above
+	return int(limit.Cur) //nolint:gosec // checked above
 }
 
 const errAddrInUse = syscall.EADDRINUSE

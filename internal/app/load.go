@@ -33,13 +33,19 @@ func Load(path string, env []string) (Config, error) {
 			return Config{}, err
 		}
 		doc = readYAML(text, vars.lookup)
-		inFile = doc.into(&c, filepath.Base(path))
+		inFile = doc.into(&c, path)
 	}
 	set, inEnv := vars.into(&c)
 	// What the environment sets counts instead of what the file says there.
 	inFile = slices.DeleteFunc(inFile, func(m Mistake) bool { return set.covers(m.pointer) != "" })
-	if len(set) > 0 && len(inEnv) == 0 {
-		inEnv = set.wrong(c.invalid())
+	if len(set) > 0 {
+		for _, m := range set.wrong(c.invalid()) {
+			// What could not be read has no value that could be judged.
+			if !slices.ContainsFunc(inEnv, func(o Mistake) bool { return o.Where == m.Where }) {
+				inEnv = append(inEnv, m)
+			}
+		}
+		slices.SortStableFunc(inEnv, func(a, b Mistake) int { return cmp.Compare(a.Where, b.Where) })
 	}
 	if all := append(inFile, inEnv...); len(all) > 0 {
 		return Config{}, all
@@ -103,11 +109,13 @@ func readFile(path string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
-// into decodes the document into c and returns what is wrong with it, from top to bottom.
-func (d *document) into(c *Config, file string) Mistakes {
+// into decodes the document, of the file at path, into c and returns what is wrong with it, from top to
+// bottom. Paths in it are relative to its folder, but for that of the data.
+func (d *document) into(c *Config, path string) Mistakes {
 	all := d.mistakes
 	if d.json != nil {
 		decoded := strict.Decode(d.json, c)
+		c.TLS.below(filepath.Dir(path))
 		for _, e := range strict.Merge(d.json, decoded, c.invalid()) {
 			m := d.locate(e)
 			// What could not be expanded has no value that could be judged.
@@ -120,7 +128,7 @@ func (d *document) into(c *Config, file string) Mistakes {
 		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
 	})
 	for i := range all {
-		all[i].Where = fmt.Sprintf("%s:%d:%d", file, all[i].line, all[i].column)
+		all[i].Where = fmt.Sprintf("%s:%d:%d", filepath.Base(path), all[i].line, all[i].column)
 		all[i].Excerpt = d.excerpt(all[i].line, all[i].column)
 		if all[i].quiet != "" && d.hides(all[i].line) {
 			all[i].Detail = all[i].quiet

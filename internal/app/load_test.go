@@ -306,8 +306,12 @@ func TestMistakesInEnvironment(t *testing.T) {
 		}
 	}
 	_, err := app.Load(file(t, "data: 1\n"), []string{"FRESHET_LISTEN=x", "FRESHET_DRAIN=y"})
-	if got, ok := errors.AsType[app.Mistakes](err); !ok || len(got) != 2 {
+	if got, ok := errors.AsType[app.Mistakes](err); !ok || len(got) != 3 {
 		t.Errorf("got %v; want what is wrong in the file and in the environment", err)
+	}
+	_, err = app.Load("", []string{"FRESHET_LISEN=x", "FRESHET_DRAIN=y", "FRESHET_LISTEN=x", "FRESHET_LOG_LEVEL=loud", "FRESHET_TLS_MIN_VERSION=1.1"})
+	if got, ok := errors.AsType[app.Mistakes](err); !ok || len(got) != 5 {
+		t.Errorf("got %v; want all five mistakes at once", err)
 	}
 }
 

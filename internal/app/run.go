@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,7 @@ const (
 	defaultGrace     = time.Minute
 	defaultPeriod    = freshet.Duration(5 * time.Second)
 	defaultMaxAdHoc  = 1000
-	reserve          = 200 // descriptors for the journal, upstreams and those who manage
+	reserve          = 200      // descriptors for the journal, upstreams and those who manage
 	headerBytes      = 40 << 10 // the names and positions of as many topics of the longest names as one connection may have
 	headerTimeout    = 5 * time.Second
 	orphansAreSought = time.Minute // after the start, when clients of ad-hoc topics have come back
@@ -68,11 +69,15 @@ func Run(ctx context.Context, c Config, log *slog.Logger, ready func(Server)) (e
 	if err := c.Check(); err != nil {
 		return err
 	}
-	c = c.withDefaults()
+	if err := c.mayOpen(log); err != nil {
+		return err
+	}
 	listener := c.Listener
 	if listener != nil {
+		c.warnListen(listener.Addr(), log)
 		c.Listen = listener.Addr().String()
 	}
+	c = c.withDefaults()
 	if err := c.mayListen(log); err != nil {
 		return err
 	}
@@ -103,7 +108,7 @@ func (c Config) withDefaults() Config {
 	orElse(&c.AdHoc.MaxTopics, defaultMaxAdHoc)
 	orElse(&c.Journal.Sync, "always")
 	orElse(&c.Version, "dev")
-	orElse(&c.Limits.Connections, descriptors()-reserve)
+	orElse(&c.Limits.Connections, streams(descriptors()))
 	if c.Dev {
 		c.AdHoc.Allow = []string{"*"}
 		if len(c.CORS.Origins) == 0 { // pages that are being developed
@@ -112,6 +117,40 @@ func (c Config) withDefaults() Config {
 		c.Egress.Allow = append(c.Egress.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
 	return c
+}
+
+// streams is how many streams a process has room for that may open so many descriptors.
+func streams(descriptors int) int { return max(descriptors-reserve, descriptors/2) }
+
+// mayOpen refuses to start where the process may open too few descriptors, and warns where it may open less
+// than it is told to serve.
+func (c Config) mayOpen(log *slog.Logger) error {
+	const least = 100 // those of the journal, and some streams
+	may := descriptors()
+	switch {
+	case may < least:
+		return fmt.Errorf("the process may open only %d files and sockets at a time, and needs at least %d: raise the limit (ulimit -n, or LimitNOFILE of systemd)", may, least)
+	case c.Limits.Connections > streams(may):
+		log.Warn("limits.connections is more than there are descriptors for: raise their limit (ulimit -n, or LimitNOFILE of systemd)", "connections", c.Limits.Connections, "descriptors", may, "room", streams(may))
+	case may < 2*reserve:
+		log.Warn("the process may open few descriptors (ulimit -n, or LimitNOFILE of systemd)", "descriptors", may, "streams", streams(may))
+	}
+	return nil
+}
+
+// warnListen warns where the socket that the process was given is not the one that the configuration names.
+func (c Config) warnListen(addr net.Addr, log *slog.Logger) {
+	given, ok := addr.(*net.TCPAddr)
+	if !ok || c.Listen == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	ip := net.ParseIP(host)
+	same := err == nil && (port == "0" || port == strconv.Itoa(given.Port)) &&
+		(ip.Equal(given.IP) || host == "" && given.IP.IsUnspecified() || host == "localhost" && given.IP.IsLoopback())
+	if !same {
+		log.Warn("still listening on the socket that was handed over, not on what the configuration says: stop the server and start it anew to change the address", "listening", addr.String(), "configured", c.Listen)
+	}
 }
 
 func orElse[T comparable](v *T, def T) {

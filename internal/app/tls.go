@@ -3,10 +3,12 @@ package app
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,9 +17,33 @@ import (
 
 // TLSConfig makes the server speak HTTPS: HTTP/1.1 and HTTP/2, by TLS 1.2 or later.
 type TLSConfig struct {
-	Cert       string `json:"cert,omitempty"`       // PEM file of the certificate, with the chain that leads to it
-	Key        string `json:"key,omitempty"`        // PEM file of its private key
-	MinVersion string `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
+	Cert       string     `json:"cert,omitempty"`       // PEM file of the certificate, with the chain that leads to it
+	Key        string     `json:"key,omitempty"`        // PEM file of its private key
+	MinVersion TLSVersion `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
+}
+
+// A TLSVersion is a text such as "1.3". In JSON it may be a number, as it is in YAML without quotes.
+type TLSVersion string
+
+// UnmarshalJSON reads a text or a number.
+func (v *TLSVersion) UnmarshalJSON(b []byte) error {
+	var text string
+	if n := json.Number(""); json.Unmarshal(b, &n) == nil {
+		text = n.String()
+	} else if json.Unmarshal(b, &text) != nil {
+		return errors.New("must be 1.2 or 1.3")
+	}
+	*v = TLSVersion(text)
+	return nil
+}
+
+// below makes paths that are relative count from a folder.
+func (c *TLSConfig) below(dir string) {
+	for _, path := range []*string{&c.Cert, &c.Key} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
 }
 
 func (c TLSConfig) on() bool { return c.Cert != "" || c.Key != "" }
@@ -27,10 +53,12 @@ func (c TLSConfig) invalid() freshet.Invalid {
 	mistake := func(pointer string, err error) freshet.Invalid {
 		return freshet.Invalid{{Pointer: pointer, Detail: err.Error()}}
 	}
-	if err := oneOf(c.MinVersion, "1.2", "1.3"); err != nil {
+	if err := oneOf(string(c.MinVersion), "1.2", "1.3"); err != nil {
 		return mistake("/tls/minVersion", err)
 	}
 	switch {
+	case !c.on() && c.MinVersion != "":
+		return mistake("/tls/minVersion", errors.New("means nothing without tls.cert and tls.key: the server speaks plain HTTP"))
 	case !c.on():
 		return nil
 	case c.Key == "":

@@ -205,7 +205,8 @@ func TestTLSConfig(t *testing.T) {
 		"key for cert":     {app.TLSConfig{Cert: good.Key, Key: good.Key}, []string{"tls/cert", "no certificate"}},
 		"of another":       {app.TLSConfig{Cert: good.Cert, Key: other.Key}, []string{"tls/key", "does not go with"}},
 		"an old version":   {app.TLSConfig{Cert: good.Cert, Key: good.Key, MinVersion: "1.1"}, []string{"tls/minVersion", "1.1"}},
-		"version, no cert": {app.TLSConfig{MinVersion: "x"}, []string{"tls/minVersion"}},
+		"no version":       {app.TLSConfig{MinVersion: "x"}, []string{"tls/minVersion"}},
+		"version, no cert": {app.TLSConfig{MinVersion: "1.3"}, []string{"tls/minVersion", "tls.cert"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := (&app.Config{TLS: tt.c}).Check()
@@ -218,5 +219,38 @@ func TestTLSConfig(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What YAML takes for a number is a version too, and files are sought beside the one that names them.
+func TestTLSInFile(t *testing.T) {
+	c := filesOf(t, testKeys)
+	dir := filepath.Dir(c.Cert)
+	load := func(text string, env ...string) (app.Config, error) {
+		path := filepath.Join(dir, "freshet.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return app.Load(path, env)
+	}
+	for _, version := range []string{"1.3", `"1.3"`, "'1.3'"} {
+		got, err := load("tls: {cert: cert.pem, key: ./key.pem, minVersion: " + version + "}\n")
+		if want := (app.TLSConfig{Cert: c.Cert, Key: c.Key, MinVersion: "1.3"}); err != nil || got.TLS != want {
+			t.Errorf("minVersion: %s: %+v, %v", version, got.TLS, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"tls: {cert: cert.pem, key: key.pem, minVersion: 1.1}\n":   `freshet.yaml:1:49: tls/minVersion: "1.1" is not known`,
+		"tls: {cert: cert.pem, key: key.pem, minVersion: [1.2]}\n": "tls/minVersion: must be 1.2 or 1.3",
+		"tls: {minVersion: 1.3}\n":                                 "tls/minVersion: means nothing without tls.cert and tls.key",
+		"tls: {cert: none.pem, key: key.pem}\n":                    filepath.Join(dir, "none.pem"),
+	} {
+		if _, err := load(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+	t.Chdir(dir) // what the environment names counts from here
+	if got, err := app.Load("", []string{"FRESHET_TLS_CERT=cert.pem", "FRESHET_TLS_KEY=key.pem", "FRESHET_TLS_MIN_VERSION=1.3"}); err != nil || got.TLS != (app.TLSConfig{Cert: "cert.pem", Key: "key.pem", MinVersion: "1.3"}) {
+		t.Errorf("in the environment: %+v, %v", got.TLS, err)
 	}
 }
