@@ -120,8 +120,8 @@ func TestRestartKeepsItsAddress(t *testing.T) {
 	listen(other)
 	restart(3)
 	s.says("listening="+one+" configured="+other, 1)
-	if status, _ := s.get("/livez"); status != http.StatusOK {
-		t.Errorf("on the old address: %d", status)
+	if resp, _ := s.get("/livez"); resp.StatusCode != http.StatusOK {
+		t.Errorf("on the old address: %s", resp.Status)
 	}
 }
 
