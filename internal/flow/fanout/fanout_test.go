@@ -309,6 +309,9 @@ func TestEventsAreNeverSkipped(t *testing.T) {
 		if got := collect(c, 2); !resumed || got != 3001 {
 			t.Errorf("resumed %v, got up to %d", resumed, got-1)
 		}
+		if c, resumed = resume(t, feed, freshet.ModeEvent, freshet.Position{}.String()); !resumed || collect(c, 1) != 3001 {
+			t.Errorf("resumed %v from before the first message", resumed)
+		}
 		if got := collect(feed.FollowAll(freshet.ModeEvent), 1); got != 3001 {
 			t.Errorf("from the beginning: up to %d", got-1)
 		}
@@ -325,6 +328,11 @@ func TestEventsAreNeverSkipped(t *testing.T) {
 		}
 		if got := collect(c, 3002); got != 3004 {
 			t.Errorf("after the gap: up to %d", got-1)
+		}
+		for id, reset := range map[string]string{"0-0-": fanout.ResetExpired, "3001-1-x": fanout.ResetUnknown} {
+			if c, resumed = resume(t, feed, freshet.ModeEvent, id); resumed || next(t, c).Reset != reset {
+				t.Errorf("%s: resumed %v; want %s", id, resumed, reset)
+			}
 		}
 	})
 }
