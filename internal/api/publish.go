@@ -149,16 +149,15 @@ func receipt(w http.ResponseWriter, post flow.Post, got flow.Receipt) error {
 		b = strconv.AppendInt(append(b, `,"changed":`...), int64(got.Changed), 10)
 	}
 	if got.Changed > 0 {
-		id := got.Last.String()
-		h["Etag"] = []string{`"` + id + `"`}
-		b = append(append(append(b, `,"id":"`...), id...), '"')
+		tag := `"` + got.Last.String() + `"`
+		h.Set("ETag", tag)
+		b = append(append(b, `,"id":`...), tag...)
 	}
 	if got.Repeated {
-		h["Idempotent-Replayed"] = []string{"true"}
+		h.Set("Idempotent-Replayed", "true")
 	}
 	b = append(b, "}\n"...)
-	h["Content-Type"] = []string{mediaJSON}
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	h.Set("Content-Type", mediaJSON)
 	w.WriteHeader(http.StatusAccepted)
 	_, err := w.Write(b)
 	return afterHeader(err)

@@ -24,12 +24,12 @@ import (
 )
 
 // serve runs a whole Freshet until the test ends and returns its URL.
-func serve(t *testing.T, c app.Config) string {
+func serve(t testing.TB, c app.Config) string {
 	t.Helper()
 	return serveLogged(t, c, slog.New(slog.DiscardHandler))
 }
 
-func serveLogged(t *testing.T, c app.Config, log *slog.Logger) string {
+func serveLogged(t testing.TB, c app.Config, log *slog.Logger) string {
 	t.Helper()
 	c.Listen = "127.0.0.1:0"
 	if c.Data == "" {

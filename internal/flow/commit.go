@@ -36,12 +36,14 @@ func (p *push) payloads() (n, size int) {
 
 // take takes pushes, in their order. When it returns, each has what came of it.
 func (r *runner) take(ctx context.Context, mine ...*push) {
-	for _, p := range mine {
-		p.turn = make(chan bool, 1)
-	}
 	r.queueMu.Lock()
 	r.queue = append(r.queue, mine...)
 	first := !r.committing && len(mine) > 0
+	for i, p := range mine {
+		if i > 0 || !first { // the first has its turn
+			p.turn = make(chan bool, 1)
+		}
+	}
 	r.committing = r.committing || first
 	r.queueMu.Unlock()
 	for i, p := range mine {

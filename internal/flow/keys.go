@@ -30,16 +30,16 @@ const (
 // A digest tells keys, and bodies, apart.
 type digest [12]byte
 
-func digestOf(parts ...string) (d digest) {
+func digestOf(kind string, data []byte) (d digest) {
 	h := sha256.New()
-	for _, p := range parts {
-		_, _ = h.Write([]byte(p)) // never fails
-	}
-	copy(d[:], h.Sum(nil))
+	_, _ = h.Write([]byte(kind)) // never fails
+	_, _ = h.Write(data)
+	var sum [sha256.Size]byte
+	copy(d[:], h.Sum(sum[:0]))
 	return d
 }
 
-func (d digest) String() string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+func (d digest) append(b []byte) []byte { return base64.RawURLEncoding.AppendEncode(b, d[:]) }
 
 func parseDigest(s string) (d digest, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
@@ -54,7 +54,11 @@ type key struct {
 }
 
 func newKey(p Post) *key {
-	return &key{id: digestOf(p.Key), body: digestOf(strconv.FormatBool(p.Lines), string(p.Body))}
+	kind := "one "
+	if p.Lines {
+		kind = "lines "
+	}
+	return &key{id: digestOf("", []byte(p.Key)), body: digestOf(kind, p.Body)}
 }
 
 // noteOf is what the journal keeps with events so that the keys of the posts that led to them outlast a
@@ -73,7 +77,11 @@ func noteOf(changes []change) string {
 		if len(b) > 0 {
 			b = append(b, ' ')
 		}
-		b = fmt.Appendf(b, "%d,%s,%s,%d,%d", i, k.id, k.body, k.receipt.Settled+c.upTo, k.receipt.Changed+of)
+		b = append(strconv.AppendInt(b, int64(i), 10), ',')
+		b = append(k.id.append(b), ',')
+		b = append(k.body.append(b), ',')
+		b = append(strconv.AppendInt(b, int64(k.receipt.Settled+c.upTo), 10), ',')
+		b = strconv.AppendInt(b, int64(k.receipt.Changed+of), 10)
 	}
 	return string(b)
 }

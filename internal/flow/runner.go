@@ -82,7 +82,8 @@ func (r *runner) Mark(ctx context.Context) (string, error) {
 
 // tagOf is a short hash of what a revision holds.
 func tagOf(parts ...[]byte) freshet.Tag {
-	h := xxhash.New()
+	var h xxhash.Digest
+	h.Reset()
 	for _, p := range parts {
 		_, _ = h.Write(p) // never fails
 	}

@@ -189,7 +189,7 @@ func (j *Journal) forget(id freshet.TopicID) {
 // sequence, ErrFenced if another's message is there, errWrongLast if the last message is not expect for
 // another reason, or errNone if it still is.
 func (j *Journal) store(ctx context.Context, at place, m meta, body []byte, expect uint64, settle func(context.Context) (uint64, error)) (uint64, error) {
-	if got, err := parseMeta(m.String()); err != nil || got.tag != m.tag {
+	if !m.storable() {
 		return 0, fmt.Errorf("type %q or tag %q cannot be stored", m.kind, m.tag)
 	}
 	msg := nats.NewMsg(at.entry())

@@ -63,16 +63,32 @@ type meta struct {
 const metaFields = 12
 
 func (m meta) String() string {
-	at := "-"
-	if !m.at.IsZero() {
-		at = strconv.FormatInt(m.at.UnixNano(), 10)
+	b := make([]byte, 0, 160)
+	b = append(append(append(b, version...), ' '), m.kind...)
+	b = strconv.AppendUint(append(b, ' '), uint64(m.rev), 10)
+	if b = append(b, ' '); m.tag != "" {
+		b = append(b, m.tag...)
+	} else {
+		b = append(b, '-')
 	}
-	tag := "-"
-	if m.tag != "" {
-		tag = string(m.tag)
+	b = strconv.AppendUint(append(b, ' '), m.prev, 10)
+	if b = append(b, ' '); !m.at.IsZero() {
+		b = strconv.AppendInt(b, m.at.UnixNano(), 10)
+	} else {
+		b = append(b, '-')
 	}
-	return fmt.Sprintf("%s %s %d %s %d %s %d %d %d %d %d %s",
-		version, m.kind, m.rev, tag, m.prev, at, m.count, m.bytes, m.size, m.parts, m.n, m.nonce)
+	for _, n := range [...]uint64{m.count, m.bytes, m.size} {
+		b = strconv.AppendUint(append(b, ' '), n, 10)
+	}
+	for _, n := range [...]int{m.parts, m.n} {
+		b = strconv.AppendInt(append(b, ' '), int64(n), 10)
+	}
+	return string(append(append(b, ' '), m.nonce...))
+}
+
+// storable says whether parseMeta reads what String writes as the same.
+func (m meta) storable() bool {
+	return m.kind != "" && m.tag != "-" && !strings.ContainsAny(string(m.kind), " \r\n") && !strings.ContainsAny(string(m.tag), " \r\n")
 }
 
 // parseMeta reads what String wrote. It accepts nothing else, so that damage does not pass for data.

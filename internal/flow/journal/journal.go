@@ -99,6 +99,7 @@ type Journal struct {
 	largest  int64         // body that a shard has room for
 	pages    chan struct{} // a token for each page of history under way, which bounds memory
 	log      *slog.Logger
+	feeds    [shards]place // the subjects lack the topic's id
 
 	mu    sync.Mutex
 	tails map[freshet.TopicID]tail // the ends of the logs that this process appends to
@@ -140,6 +141,9 @@ func Open(ctx context.Context, nc *nats.Conn, c Config, log *slog.Logger) (*Jour
 		pages:    make(chan struct{}, 8),
 		log:      cmp.Or(log, slog.New(slog.DiscardHandler)),
 		tails:    map[freshet.TopicID]tail{},
+	}
+	for n := range j.feeds {
+		j.feeds[n] = place{j.name("FEED_" + shardName(n)), j.subject("f", shardName(n), "")}
 	}
 	j.attempt = min(2*time.Second, j.patience/5)
 	if j.inline < headerRoom {
@@ -190,7 +194,7 @@ func (j *Journal) streams(shardBytes int64) []jetstream.StreamConfig {
 	var all []jetstream.StreamConfig
 	for n := range shards {
 		s := base
-		shard := fmt.Sprintf("%02d", n)
+		shard := shardName(n)
 		s.Name = j.name("FEED_" + shard)
 		s.Subjects = []string{j.subject("f", shard, ">")}
 		s.MaxMsgsPerSubject = hardCap
@@ -294,13 +298,14 @@ func shard(id freshet.TopicID) int {
 
 // feed is where the entries of a topic are.
 func (j *Journal) feed(id freshet.TopicID) place {
-	n := fmt.Sprintf("%02d", shard(id))
-	return place{j.name("FEED_" + n), j.subject("f", n, string(id))}
+	p := j.feeds[shard(id)]
+	p.subject += string(id)
+	return p
 }
 
 // live is the subject on which a topic's entries appear as they are stored.
 func (j *Journal) live(id freshet.TopicID) string {
-	return j.subject("l", fmt.Sprintf("%02d", shard(id)), string(id))
+	return j.subject("l", shardName(shard(id)), string(id))
 }
 
 // snap is where the keyframe of a topic is.
@@ -308,3 +313,5 @@ func (j *Journal) snap(id freshet.TopicID) place {
 	n := strconv.Itoa(shard(id) % snapshots)
 	return place{j.name("SNAP_" + n), j.subject("k", n, string(id))}
 }
+
+func shardName(n int) string { return fmt.Sprintf("%02d", n) }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,6 +109,9 @@ func (j *Journal) publish(ctx context.Context, m *nats.Msg, expect uint64) (uint
 	if err != nil {
 		return 0, fmt.Errorf("publish to %s: %w", m.Subject, err)
 	}
+	if seq, ok := acknowledged(answer.Data); ok {
+		return seq, nil
+	}
 	var ack struct {
 		refusal
 		Seq uint64 `json:"seq"`
@@ -119,6 +123,24 @@ func (j *Journal) publish(ctx context.Context, m *nats.Msg, expect uint64) (uint
 		return 0, fmt.Errorf("publish to %s: %w", m.Subject, err)
 	}
 	return ack.Seq, nil
+}
+
+// acknowledged reads the usual answer to a message that was stored, {"stream":"…","seq":7}; any other is JSON
+// to read as such.
+func acknowledged(answer []byte) (seq uint64, ok bool) {
+	rest, ok := bytes.CutPrefix(answer, []byte(`{"stream":"`))
+	_, rest, ok2 := bytes.Cut(rest, []byte(`","seq":`))
+	digits, ok3 := bytes.CutSuffix(rest, []byte("}"))
+	if !ok || !ok2 || !ok3 || len(digits) == 0 || len(digits) > 19 {
+		return 0, false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		seq = seq*10 + uint64(d-'0')
+	}
+	return seq, true
 }
 
 // A refusal is the part that all answers of the API have in common.
