@@ -39,6 +39,9 @@ func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (repo
 	if err := scenario.run(r, ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", scenario.Name, err)
 	}
+	if r.report.Expected > 0 && r.report.Delivered == 0 {
+		return nil, fmt.Errorf("%s: none of the %s that were due came", scenario.Name, count(int(r.report.Expected), "event"))
+	}
 	return r.report, nil
 }
 

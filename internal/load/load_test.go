@@ -156,6 +156,58 @@ func TestSaturate(t *testing.T) {
 	}
 }
 
+// A server that is too slow for any rate has figures for none, and the report says so; one that delivers nothing is an error.
+func TestTooSlow(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]time.Duration{"late": 150 * time.Millisecond, "never": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			messages := make(chan []byte, 1000)
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					body, _ := io.ReadAll(r.Body)
+					messages <- body
+					w.WriteHeader(http.StatusAccepted)
+					return
+				}
+				w.Header().Set("Content-Type", "text/event-stream")
+				out := http.NewResponseController(w)
+				_ = out.Flush()
+				for late > 0 {
+					select {
+					case m := <-messages:
+						time.Sleep(late) // the subscriber is in real time
+						fmt.Fprintf(w, "event: event\ndata: %s\n\n", m)
+						_ = out.Flush()
+					case <-r.Context().Done():
+						return
+					}
+				}
+				<-r.Context().Done()
+			}))
+			defer s.Close()
+			defer s.CloseClientConnections()
+			server, err := load.Freshet(s.URL, nil, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Create, server.Remove = nil, nil
+			scenario, p := "saturate", load.Params{Subscribers: 1, Rate: 3, Duration: 300 * time.Millisecond}
+			if late == 0 {
+				scenario = "fixed"
+			}
+			run, _ := load.Find(scenario)
+			r, err := load.Run(t.Context(), server, run, p)
+			switch {
+			case late == 0 && (err == nil || !strings.Contains(err.Error(), "none of the ")):
+				t.Errorf("nothing is delivered: %v", err)
+			case late > 0 && (err != nil || r.EventsPerSecond != 0 || len(r.Notes) != 1):
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s, _ := load.Find("fixed")
 	nobody := &load.Server{Addr: "127.0.0.1:1"}
@@ -214,6 +266,7 @@ func TestScenariosUseTheirDefaults(t *testing.T) {
 
 // A server that refuses, one way or another, is told so soon, with what it says.
 func TestRefusingServer(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		answer func(w http.ResponseWriter)
 		want   string
@@ -267,6 +320,7 @@ func TestReportIsDocumented(t *testing.T) {
 
 // Messages that are due while all connections wait go out together, as NDJSON, no more than asked for at a time.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var lines []int // of each batch
 	single := 0
