@@ -232,3 +232,26 @@ func TestBatchOutlivesItsClient(t *testing.T) {
 		log.expect("event: event", fmt.Sprint("id: ", n, "-"))
 	}
 }
+
+// A reader of messages has no id before the first of them. What it misses until then it gets by the id in its
+// URL, which counts on every connection as long as no header has a later one.
+func TestResumeBeforeTheFirstMessage(t *testing.T) { onEveryPath(t, resumeBeforeTheFirstMessage) }
+
+func resumeBeforeTheFirstMessage(t *testing.T, on path) {
+	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent), pushed("empty", freshet.KindEvent)}}) + "/live/"
+	post(t, base+"log", `{"n":1}`)
+	resp, _ := do(t, "GET", base+"log", "")
+	at := strings.Trim(resp.Header.Get("ETag"), `"`)
+	if resp, _ := do(t, "GET", base+"empty", ""); resp.StatusCode != http.StatusNotFound {
+		t.Fatalf("a topic without a message: %s", resp.Status)
+	}
+	for topic, url := range map[string]string{"log": base + "log?lastEventId=" + at, "empty": base + "empty?from=beginning"} {
+		_ = open(t, url).resp.Body.Close()
+		post(t, base+topic, `{"n":2}`)
+		post(t, base+topic, `{"n":3}`)
+		again := open(t, url)
+		id := again.expect("event: event", `data: {"n":2}`)
+		again.expect("event: event", `data: {"n":3}`)
+		open(t, url, "Last-Event-ID: "+id).expect("event: event", `data: {"n":3}`)
+	}
+}
