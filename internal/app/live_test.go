@@ -304,6 +304,37 @@ func slowReaderOfMessages(t *testing.T, on path) {
 	}
 }
 
+// The same of a connection with several topics: it is told which, and that it may resume where it was in each.
+func TestSlowReaderOfManyTopics(t *testing.T) {
+	base := serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent), pushed("other", freshet.KindEvent)}})
+	slow := open(t, base+"/live?topic=log&topic=other")
+	pad := strings.Repeat("x", 500<<10)
+	for n := range 60 { // 30 MB: more than sockets and memory hold
+		post(t, base+"/live/log", fmt.Sprintf(`{"n":%d,"pad":"%s"}`, n, pad))
+	}
+	var data, id string
+	got := 0
+	for {
+		line, err := slow.in.ReadString('\n')
+		if err != nil {
+			break
+		}
+		switch {
+		case strings.HasPrefix(line, `data: {"topic":"log","data":{"n":`):
+			got++
+			fallthrough
+		case strings.HasPrefix(line, "data: "):
+			data = line
+		case strings.HasPrefix(line, "id: "):
+			id = strings.TrimSpace(line[4:])
+		}
+	}
+	if !strings.HasPrefix(data, `data: {"topic":"log","data":{`) || !strings.Contains(data, `"code":50503`) {
+		t.Errorf("the slow reader's last event is %.100q; want an error that names its topic", data)
+	}
+	open(t, base+"/live?topic=log&topic=other", "Last-Event-ID: "+id).expect(fmt.Sprintf(`{"topic":"log","data":{"n":%d,`, got))
+}
+
 func TestDeletedTopic(t *testing.T) { onEveryPath(t, deletedTopic) }
 
 func deletedTopic(t *testing.T, on path) {

@@ -146,8 +146,16 @@ func (c Config) warnListen(addr net.Addr, log *slog.Logger) {
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	ip := net.ParseIP(host)
-	same := err == nil && (port == "0" || port == strconv.Itoa(given.Port)) &&
-		(ip.Equal(given.IP) || host == "" && given.IP.IsUnspecified() || host == "localhost" && given.IP.IsLoopback())
+	sameHost := ip.Equal(given.IP)
+	switch {
+	case host == "":
+		sameHost = given.IP.IsUnspecified()
+	case host == "localhost":
+		sameHost = given.IP.IsLoopback()
+	case ip == nil: // a name, of which nothing is known
+		sameHost = true
+	}
+	same := err == nil && sameHost && (port == "0" || port == strconv.Itoa(given.Port))
 	if !same {
 		log.Warn("still listening on the socket that was handed over, not on what the configuration says: stop the server and start it anew to change the address", "listening", addr.String(), "configured", c.Listen)
 	}
