@@ -29,6 +29,10 @@ func Run(ctx context.Context, server *Server, scenario Scenario, p Params) (repo
 	}
 	p = p.or(scenario.Defaults)
 	r := &run{server: server, Params: p, live: live, report: &Report{Scenario: scenario.Name, Subscribers: p.Subscribers, Topics: p.Topics, Quiet: p.Quiet, Size: p.Size}}
+	if doubt := server.doubt(); doubt != "" {
+		r.say("%s", doubt)
+		r.report.Notes = append(r.report.Notes, doubt)
+	}
 	r.prefix = "bench-" + strconv.FormatUint(rand.Uint64N(36*36*36*36*36*36), 36) + "-" //nolint:gosec // no secret
 	defer func() {
 		// What was made is removed though ctx has ended.

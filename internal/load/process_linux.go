@@ -57,18 +57,18 @@ func processMemory(pids []int) (int64, error) {
 	return sum, nil
 }
 
-// listens says whether one of some processes listens on a TCP port. Where that cannot be told, as in
-// another network namespace, or for want of rights, it is true; so it is of no processes.
-func listens(pids []int, port int) bool {
+// listens says whether one of some processes listens on a TCP port, and whether that is known: it is not
+// where one is in another network namespace, or for want of rights.
+func listens(pids []int, port int) (yes, known bool) {
 	ours, err := os.Readlink("/proc/self/ns/net")
-	if err != nil || len(pids) == 0 {
-		return true
+	if err != nil {
+		return false, false
 	}
 	sockets := map[string]bool{}
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		text, err := os.ReadFile(table) //nolint:gosec // one of these two
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return true
+			return false, false
 		}
 		for line := range strings.Lines(string(text)) {
 			// sl local_address rem_address st … inode is field 10 (proc(5)); 0A is LISTEN.
@@ -81,17 +81,17 @@ func listens(pids []int, port int) bool {
 		dir := "/proc/" + strconv.Itoa(pid)
 		theirs, err := os.Readlink(dir + "/ns/net")
 		if err != nil || theirs != ours {
-			return true
+			return false, false
 		}
 		open, err := os.ReadDir(dir + "/fd")
 		if err != nil {
-			return true
+			return false, false
 		}
 		for _, fd := range open {
 			if to, _ := os.Readlink(dir + "/fd/" + fd.Name()); sockets[to] { // it may be closed again
-				return true
+				return true, true
 			}
 		}
 	}
-	return false
+	return false, true
 }

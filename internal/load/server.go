@@ -164,8 +164,17 @@ func (s *Server) Check() error {
 	if _, err := processTime(s.Processes); err != nil {
 		return err
 	}
-	if port := portOf(s.Addr); !listens(s.Processes, port) {
+	port := portOf(s.Addr)
+	if yes, known := listens(s.Processes, port); len(s.Processes) > 0 && known && !yes {
 		return fmt.Errorf("of the processes %v none listens on port %d, so that they are not the server", s.Processes, port)
 	}
 	return nil
+}
+
+// doubt is what is not known about the figures of Processes; "": nothing.
+func (s *Server) doubt() string {
+	if _, known := listens(s.Processes, portOf(s.Addr)); len(s.Processes) == 0 || known {
+		return ""
+	}
+	return fmt.Sprintf("whether the processes %v are the server cannot be told: their sockets cannot be seen from here", s.Processes)
 }
