@@ -12,7 +12,7 @@ type SourceType struct {
 
 // An Option is a member of the configuration of a source.
 type Option struct {
-	Name     string   `json:"name"`              // with the members that it is in, such as pagination.page.parameterName; [] is any item of a list
+	Name     string   `json:"name"`              // with the members that it is in, such as pagination.page.parameterName; [] is any item of a list, * any member of an object
 	Type     string   `json:"type"`              // text, boolean, integer, number, duration, size, URL, secret, headers, JSON, object, list of …
 	Summary  string   `json:"summary"`           // one sentence or more
 	Default  string   `json:"default,omitempty"` // as a configuration spells it

@@ -29,6 +29,8 @@ func describe(options []freshet.Option, prefix string, t reflect.Type) []freshet
 		switch o.Type {
 		case "object":
 			options = describe(options, o.Name+".", typ)
+		case "object of objects":
+			options = describe(options, o.Name+".*.", typ.Elem())
 		case "list of objects":
 			options = describe(options, o.Name+"[].", typ.Elem())
 		}

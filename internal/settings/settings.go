@@ -77,6 +77,12 @@ func fill(v reflect.Value, config json.RawMessage) {
 		for i := range min(v.Len(), len(items)) {
 			fill(v.Index(i), items[i])
 		}
+	case reflect.Map:
+		var members map[string]json.RawMessage
+		if v.Type().Elem().Kind() != reflect.Struct || json.Unmarshal(config, &members) != nil {
+			return
+		}
+		eachOf(v, func(name string, item reflect.Value) { fill(item, members[name]) })
 	case reflect.Struct:
 		var members map[string]json.RawMessage
 		_ = json.Unmarshal(config, &members) // what cannot be read has none, and was found already
@@ -91,6 +97,18 @@ func fill(v reflect.Value, config json.RawMessage) {
 				fill(to, nil)
 			}
 		}
+	}
+}
+
+// eachOf passes each value of a map, in the order of their names, to change it.
+func eachOf(m reflect.Value, change func(name string, item reflect.Value)) {
+	names := m.MapKeys()
+	slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	for _, name := range names {
+		item := reflect.New(m.Type().Elem()).Elem()
+		item.Set(m.MapIndex(name))
+		change(name.String(), item)
+		m.SetMapIndex(name, item)
 	}
 }
 
@@ -189,6 +207,10 @@ func (v *Verdict) checkField(at string, f field, value reflect.Value) {
 	switch {
 	case value.Kind() == reflect.Struct && value.NumField() > 0:
 		v.below(at, func() { v.check(value) })
+	case value.Kind() == reflect.Map && value.Type().Elem().Kind() == reflect.Struct:
+		eachOf(value, func(name string, item reflect.Value) {
+			v.below(at+"/"+pointerEscapes.Replace(name), func() { v.check(item) })
+		})
 	case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
 		for i := range value.Len() {
 			v.below(at+"/"+strconv.Itoa(i), func() { v.check(value.Index(i)) })

@@ -31,6 +31,7 @@ type config struct {
 	Auth     *auth             `json:"auth" doc:"As whom"`
 	Page     page              `json:"page" doc:"Which part"`
 	Parts    []page            `json:"parts" doc:"Which parts"`
+	Named    map[string]page   `json:"named" doc:"Which parts, by name"`
 }
 
 type auth struct {
@@ -75,6 +76,8 @@ func TestRead(t *testing.T) {
 		{`{` + url + `,"page":{"size":0}}`, "/page/size", "from 1 to 1000"},
 		{`{` + url + `,"page":{"name":"odd"}}`, "/page/size", "must be odd, not 100"},
 		{`{` + url + `,"parts":[{},{"name":"odd","size":4}]}`, "/parts/1/size", "must be odd"},
+		{`{` + url + `,"named":{"x/y":{"name":"odd"}}}`, "/named/x~1y/size", "must be odd, not 100"},
+		{`{` + url + `,"named":{"x":{"size":-1}}}`, "/named/x/size", "from 1 to 1000"},
 		{`{` + url + `,"password":"***"}`, "/password", "write the secret itself"},
 		{`{` + url + `,"keys":["x","***"]}`, "/keys/1", "write the secret itself"},
 		{`{` + url + `,"headers":{"X":"***"}}`, "/headers/X", "write the secret itself"},
@@ -228,7 +231,7 @@ func TestDescribe(t *testing.T) {
 	}
 	const want = "url:URL socket:URL brokers:list of text period:duration size:size tries:integer factor:number codes:list of integers mode:text modes:list of text " +
 		"on:boolean headers:headers body:JSON password:secret keys:list of secrets auth:object auth.provider:URL auth.mode:text auth.clientSecret:secret " +
-		"page:object page.name:text page.size:integer parts:list of objects parts[].name:text parts[].size:integer"
+		"page:object page.name:text page.size:integer parts:list of objects parts[].name:text parts[].size:integer named:object of objects named.*.name:text named.*.size:integer"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

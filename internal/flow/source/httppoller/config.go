@@ -11,21 +11,31 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/itchyny/gojq"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/settings"
+	"freshet/jsonpatch"
 )
 
 // config is the configuration of an http-poller. The names are those of the incumbent where it has the
 // option.
 type config struct {
-	URL            settings.URL     `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
-	Method         string           `json:"method" default:"GET" oneof:"GET,POST" doc:"The method of the requests. POST is for APIs that are asked so"`
-	Headers        settings.Headers `json:"headers" doc:"Sent with each request, to the origin of url only"`
-	Body           json.RawMessage  `json:"body" doc:"The JSON that POST sends"`
-	PollingPeriod  freshet.Duration `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
-	PayloadPointer string           `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
-	Timeout        freshet.Duration `json:"timeout" default:"PT10S" range:"PT0.1S..PT5M" doc:"How long one attempt may take as a whole"`
+	URL            settings.URL        `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
+	Method         string              `json:"method" default:"GET" oneof:"GET,POST,PUT" doc:"The method of the requests. POST and PUT are for APIs that are asked so, such as searches"`
+	Headers        settings.Headers    `json:"headers" doc:"Sent with each request, to the origin of url only"`
+	Body           json.RawMessage     `json:"body" doc:"The JSON that POST and PUT send"`
+	GraphQL        *graphQL            `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
+	PollingPeriod  freshet.Duration    `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
+	PayloadPointer string              `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
+	Transform      string              `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
+	Computed       map[string]computed `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`
+	Pagination     *pagination         `json:"pagination" doc:"For documents that come in pages: the arrays that payloadPointer finds in them become one array, in their order; a page that has no array is one item"`
+	Schema         json.RawMessage     `json:"schema" doc:"A JSON Schema (2020-12 where it does not say) for the payload. What does not fit is a fault, and the last document stays"`
+	ShrinkGuard    bool                `json:"shrinkGuard" doc:"A document that has lost more than 90 % of its size is taken only when two polls in a row say the same"`
+	Timeout        freshet.Duration    `json:"timeout" default:"PT10S" range:"PT0.1S..PT5M" doc:"How long one attempt may take as a whole; with pagination, each page"`
 
 	RetryOnHTTPCodes []int            `json:"retryOnHttpCodes" default:"[500,503,504]" doc:"Answers with these statuses are tried again, from 400 to 599. Connections that fail always are"`
 	RetryMaxAttempts int              `json:"retryMaxAttempts" default:"3" range:"0..10" doc:"How often a poll is tried again after its first attempt"`
@@ -34,6 +44,20 @@ type config struct {
 	RetryFactor      float64          `json:"retryBackOffFactor" default:"0.5" range:"0..10" doc:"By how much of itself the pause grows each time: 0.5 is half as long again"`
 
 	target *url.URL // URL, parsed
+	filter *gojq.Code
+	schema *jsonschema.Schema
+}
+
+type graphQL struct {
+	Query     string          `json:"query" required:"true" doc:"The document with the operation, a query"`
+	Variables json.RawMessage `json:"variables" doc:"An object with the values of its variables"`
+	Operation string          `json:"operationName" doc:"Which operation of the document is meant, where it has several"`
+}
+
+// hasErrors says whether an answer of GraphQL says that something went wrong.
+func hasErrors(body []byte) bool {
+	errs, err := jsonpatch.Lookup(body, "/errors")
+	return err == nil && string(errs) != "null" && string(errs) != "[]"
 }
 
 // Check is what the tags cannot say.
@@ -42,11 +66,17 @@ func (c *config) Check(v *settings.Verdict) {
 		c.target = u
 		c.target.Fragment, c.target.RawFragment = "", "" // never sent
 	}
-	if string(c.Body) == "null" {
-		c.Body = nil
+	c.checkBody(v)
+	var err error
+	if c.Transform != "" {
+		if c.filter, err = compileTransform(c.Transform); err != nil {
+			v.Say("/transform", "%v", err)
+		}
 	}
-	if c.Body != nil && c.Method == http.MethodGet {
-		v.Say("/body", `only POST sends a body: set "method" to POST`)
+	if len(c.Schema) > 0 && string(c.Schema) != "null" {
+		if c.schema, err = compileSchema(c.Schema); err != nil {
+			v.Say("/schema", "%.300v", err)
+		}
 	}
 	c.checkHeaders(v)
 	if !isPointer(c.PayloadPointer) {
@@ -56,6 +86,45 @@ func (c *config) Check(v *settings.Verdict) {
 		if code < 400 || code > 599 {
 			v.Say(fmt.Sprintf("/retryOnHttpCodes/%d", i), "must be an HTTP status from 400 to 599, not %d", code)
 		}
+	}
+}
+
+func (c *config) checkBody(v *settings.Verdict) {
+	if string(c.Body) == "null" {
+		c.Body = nil
+	}
+	switch {
+	case c.GraphQL != nil && c.Body != nil:
+		v.Say("/body", "is made of graphql: leave one of them out")
+	case c.GraphQL != nil:
+		c.GraphQL.ask(c, v)
+	case c.Body != nil && c.Method == http.MethodGet:
+		v.Say("/body", `only POST and PUT send a body: set "method" to one of them`)
+	}
+}
+
+// ask makes the request that the GraphQL over HTTP specification, section 5.4, describes.
+func (g *graphQL) ask(c *config, v *settings.Verdict) {
+	variables := g.Variables
+	if string(variables) == "null" {
+		variables = nil
+	}
+	if variables != nil && variables[0] != '{' {
+		v.Say("/graphql/variables", "must be an object")
+		return
+	}
+	body, err := json.Marshal(struct {
+		Query     string          `json:"query"`
+		Variables json.RawMessage `json:"variables,omitempty"`
+		Operation string          `json:"operationName,omitempty"`
+	}{g.Query, variables, g.Operation})
+	if err != nil {
+		v.Say("/graphql", "cannot be sent: %v", err)
+		return
+	}
+	c.Method, c.Body = http.MethodPost, body
+	if c.PayloadPointer == "" {
+		c.PayloadPointer = "/data"
 	}
 }
 

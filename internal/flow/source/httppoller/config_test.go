@@ -11,6 +11,7 @@ import (
 	"freshet"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/all"
+	"freshet/internal/flow/source/httppoller"
 )
 
 func TestKinds(t *testing.T) {
@@ -69,8 +70,8 @@ func TestPollerConfig(t *testing.T) {
 		{`{` + url + `,"payloadPointer":"items"}`, `/payloadPointer: "items" is not a JSON Pointer`},
 		{`{` + url + `,"payloadPointer":"/a~2"}`, `/payloadPointer: "/a~2" is not a JSON Pointer`},
 		{`{` + url + `,"payloadPointer":"/a~"}`, `/payloadPointer: "/a~" is not a JSON Pointer`},
-		{`{` + url + `,"method":"get"}`, `/method: must be GET or POST`},
-		{`{` + url + `,"body":1}`, `/body: only POST sends a body`},
+		{`{` + url + `,"method":"get"}`, `/method: must be GET, POST or PUT`},
+		{`{` + url + `,"body":1}`, `/body: only POST and PUT send a body`},
 		{`{` + url + `,"timeout":"0s"}`, `/timeout: must be from PT0.1S to PT5M`},
 		{`{` + url + `,"retryOnHttpCodes":[500,200,600]}`, "/retryOnHttpCodes/1: must be an HTTP status\n/retryOnHttpCodes/2: must be"},
 		{`{` + url + `,"retryMaxAttempts":11,"retryBackOffFactor":-1}`, "/retryMaxAttempts: must be from 0 to 10, not 11\n/retryBackOffFactor: must be from 0 to 10"},
@@ -79,7 +80,7 @@ func TestPollerConfig(t *testing.T) {
 		{`{` + url + `,"headers":{"X-Key":"1","x-key":"2"}}`, `/headers/x-key: is the same header as "X-Key"`},
 		{`{` + url + `,"headers":{"X Key":"1","a/b":"1","":"1"}}`, "/headers/: \"\" is not a header name\n/headers/X Key: \"X Key\" is not\n/headers/a~1b: \"a/b\" is not"},
 		{`{` + url + `,"headers":{"X-Key":"s3cret\r\nX-Evil: 1","Y":"s3cret\u0000"}}`, "/headers/X-Key: the value holds a line break\n/headers/Y: the value"},
-		{`{"pollingPeriod":"PT2H","method":"PUT"}`, "/url: is required\n/method: must be\n/pollingPeriod: must be"},
+		{`{"pollingPeriod":"PT2H","method":"PATCH"}`, "/url: is required\n/method: must be\n/pollingPeriod: must be"},
 	} {
 		kind, _ := all.Kinds().Lookup("http-poller")
 		got := kind.Check(json.RawMessage(tt.config))
@@ -117,4 +118,22 @@ func FuzzPollerConfig(f *testing.F) {
 		}
 		_ = freshet.Invalid(wrong).Error()
 	})
+}
+
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{"yyyy-MM-dd'T'HH:mm:ssXXX", "EEE, d MMM yy", "'o''clock'", "''", "ss.SSS", "'"} {
+		f.Add(s)
+	}
+	kind, _ := all.Kinds().Lookup("http-poller")
+	f.Fuzz(func(_ *testing.T, pattern string) {
+		text, _ := json.Marshal(pattern)
+		kind.Check([]byte(`{"url":"https://a.example/","computedQueryParameters":{"a":{"type":"date-time","pattern":` + string(text) + `}}}`))
+	})
+}
+
+func FuzzLink(f *testing.F) {
+	for _, s := range []string{`</a?page=2>; rel="next"`, `<a>;rel=prev, <b>; title="a, \"b\" <c>"; REL="last next"; x`, `<`, `<a`, `<>;=`, `<a>; rel="`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(_ *testing.T, field string) { httppoller.LinkNext([]string{field}) })
 }

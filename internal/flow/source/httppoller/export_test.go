@@ -1,4 +1,7 @@
 package httppoller
 
-// RetryAfter is fuzzed by itself.
-var RetryAfter = retryAfter
+// What reads other people's headers is fuzzed by itself.
+var (
+	RetryAfter = retryAfter
+	LinkNext   = linkNext
+)

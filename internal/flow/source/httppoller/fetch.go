@@ -23,6 +23,8 @@ type answer struct {
 	notModified bool
 	body        []byte // complete and decompressed
 	valid       validators
+	header      http.Header
+	whole       bool // the body is the value itself, of which all pages are part
 }
 
 // validators make the next request conditional (RFC 9110 section 13). They are sent only for the
@@ -31,20 +33,26 @@ type validators struct {
 	url, etag, modified string
 }
 
+// An asking is one request that a poll makes.
+type asking struct {
+	valid    validators // of the answer that there is already; none: the request has no condition
+	limit    int64      // bytes of the answer, decompressed
+	expected int        // a guess of its size
+}
+
 // fetch makes one attempt: a request, and one more for each redirect. Exactly one of its results is
 // set.
-func (p *poller) fetch(ctx context.Context) (*answer, *failure) {
+func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *failure) {
 	limited, cancel := context.WithTimeout(ctx, time.Duration(p.Timeout))
 	defer cancel()
-	from := p.target
 	visited := []string{from.String()}
-	for foreign := false; ; {
-		resp, err := p.send(limited, from, foreign)
+	for foreign := !sameOrigin(from, p.target); ; {
+		resp, err := p.send(limited, from, q, foreign)
 		if err != nil {
 			return nil, p.unreachable(limited, err, len(visited) > 1)
 		}
 		if !isRedirect(resp.StatusCode) {
-			a, fail := p.read(limited, resp, from, foreign)
+			a, fail := p.read(limited, resp, from, q, foreign)
 			_ = resp.Body.Close()
 			return a, fail
 		}
@@ -63,7 +71,7 @@ func (p *poller) fetch(ctx context.Context) (*answer, *failure) {
 
 // send makes one request. A foreign one, to another origin than the configured URL's, has none of
 // the configured headers: any of them may be a credential.
-func (p *poller) send(ctx context.Context, to *url.URL, foreign bool) (*http.Response, error) {
+func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) (*http.Response, error) {
 	var body io.Reader
 	if p.Body != nil {
 		body = bytes.NewReader(p.Body)
@@ -86,12 +94,12 @@ func (p *poller) send(ctx context.Context, to *url.URL, foreign bool) (*http.Res
 		}
 	}
 	r.Header.Set("Accept-Encoding", "gzip, deflate")
-	if p.last != nil && p.valid.url == to.String() {
-		if p.valid.etag != "" {
-			r.Header.Set("If-None-Match", p.valid.etag)
+	if q.valid.url != "" && q.valid.url == to.String() {
+		if q.valid.etag != "" {
+			r.Header.Set("If-None-Match", q.valid.etag)
 		}
-		if p.valid.modified != "" {
-			r.Header.Set("If-Modified-Since", p.valid.modified)
+		if q.valid.modified != "" {
+			r.Header.Set("If-Modified-Since", q.valid.modified)
 		}
 	}
 	resp, err := p.client.Do(r)
@@ -142,12 +150,12 @@ func sameOrigin(a, b *url.URL) bool {
 }
 
 // read turns an answer that is no redirect into a result.
-func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, foreign bool) (*answer, *failure) {
+func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, q asking, foreign bool) (*answer, *failure) {
 	sent := resp.Request.Header
 	conditional := sent.Get("If-None-Match") != "" || sent.Get("If-Modified-Since") != ""
 	switch {
 	case resp.StatusCode == http.StatusNotModified && conditional:
-		return &answer{notModified: true}, nil
+		return &answer{notModified: true, header: resp.Header}, nil
 	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNonAuthoritativeInfo:
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return nil, p.refused(resp, foreign)
@@ -155,15 +163,11 @@ func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, f
 	if isWebPage(resp.Header) {
 		return nil, faultf(freshet.FaultFormat, "upstream answered with a web page, not with JSON: is %s the API itself, and is no login page in front of it?", egress.Show(from))
 	}
-	expected := 0
-	if p.last != nil {
-		expected = p.last.size
-	}
-	body, err := readBody(resp, p.limit, expected)
+	body, err := readBody(resp, q.limit, q.expected)
 	if err != nil {
 		return nil, p.unreadable(ctx, err)
 	}
-	return &answer{body: body, valid: validatorsOf(resp.Header, from)}, nil
+	return &answer{body: body, valid: validatorsOf(resp.Header, from), header: resp.Header}, nil
 }
 
 // validatorsOf keeps what can tell this answer from the next. A Last-Modified that is not at least a

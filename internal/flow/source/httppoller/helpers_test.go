@@ -28,6 +28,7 @@ type recorder struct {
 	mu    sync.Mutex
 	lines []string
 	times []time.Duration
+	mark  string
 }
 
 func (r *recorder) note(format string, args ...any) {
@@ -41,7 +42,11 @@ func (r *recorder) note(format string, args ...any) {
 	}
 }
 
-func (r *recorder) Mark(context.Context) (string, error) { return "", nil }
+func (r *recorder) Mark(context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mark, nil
+}
 
 func (r *recorder) Payload(_ context.Context, ps ...source.Payload) error {
 	p := ps[0]
@@ -52,6 +57,9 @@ func (r *recorder) Payload(_ context.Context, ps ...source.Payload) error {
 	if r.refuse != nil {
 		return r.refuse(p.Data)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mark = p.Mark
 	return nil
 }
 
@@ -144,8 +152,10 @@ func inBubble(t *testing.T, script func(n int, w http.ResponseWriter, r *http.Re
 
 func (w *world) Do(r *http.Request) (*http.Response, error) { return w.transport.RoundTrip(r) }
 
+func (w *world) env() source.Env { return source.Env{Client: w, Phase: w.phase} }
+
 func (w *world) poller(options string) source.Source {
-	return build(w.t, "http-poller", `{"url":"http://upstream.example/doc"`+options+`}`, source.Env{Client: w, Phase: w.phase})
+	return build(w.t, "http-poller", `{"url":"http://upstream.example/doc"`+options+`}`, w.env())
 }
 
 // run lets a source run for a time.

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/itchyny/gojq"
 
 	"freshet"
 	"freshet/internal/egress"
@@ -48,6 +51,10 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 		return nil, wrong
 	}
 	return &poller{
+		filter:        c.filter,
+		computedNames: slices.Sorted(maps.Keys(c.Computed)),
+		guard:         guard{schema: c.schema, shrink: c.ShrinkGuard},
+
 		config:  c,
 		client:  env.Client,
 		secrets: env.Secrets,
@@ -70,6 +77,12 @@ type poller struct {
 	phase   time.Duration // where in the period polls are to be, by the clock; 0: anywhere
 	digests digester
 
+	filter        *gojq.Code // nil: none
+	computedNames []string   // sorted
+	guard         guard
+	fresh, kept   []page    // of the answer that is being read, and of the one that the sink took last
+	succeeded     time.Time // when the last poll that succeeded was begun
+
 	last    *digest    // of the answer that the sink took last; nil: none
 	valid   validators // of that answer
 	failed  int        // polls in a row that ended in a fault
@@ -83,6 +96,7 @@ type poller struct {
 // polls that meet once would else stay together. A poll that takes longer than the period skips those
 // that it missed: after a pause of any length there is one poll.
 func (p *poller) Run(ctx context.Context, to source.Sink) error {
+	p.recall(ctx, to)
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
 	}
@@ -123,13 +137,13 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 func (p *poller) poll(ctx context.Context, to source.Sink) (ok bool) {
 	for attempt := 0; ; attempt++ {
 		start := time.Now()
-		a, fail := p.fetch(ctx)
+		a, fail := p.document(ctx, start)
 		now := time.Now()
 		if ctx.Err() != nil {
 			return false
 		}
 		if fail == nil {
-			return p.deliver(ctx, to, a, now, now.Sub(start))
+			return p.deliver(ctx, to, a, start, now)
 		}
 		fail.fault.Time = now
 		p.log.DebugContext(ctx, "poll failed", "url", egress.Show(p.target), "attempt", attempt+1, "code", fail.fault.Code, "err", fail.err)
@@ -148,35 +162,108 @@ func (p *poller) poll(ctx context.Context, to source.Sink) (ok bool) {
 	}
 }
 
+// document makes one attempt at the whole document.
+func (p *poller) document(ctx context.Context, now time.Time) (*answer, *failure) {
+	at := p.address(now)
+	if p.Pagination != nil {
+		return p.pages(ctx, at)
+	}
+	q := asking{limit: p.limit}
+	if p.last != nil {
+		q.valid, q.expected = p.valid, p.last.size
+	}
+	return p.fetch(ctx, at, q)
+}
+
 // deliver hands an answer to the sink, and remembers it if the sink takes it.
-func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, at time.Time, took time.Duration) (ok bool) {
+func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, start, at time.Time) (ok bool) {
+	took := at.Sub(start)
 	if a.notModified {
+		p.kept, p.succeeded = p.fresh, start
 		to.Unchanged(ctx, at, took)
 		return true
 	}
 	now := p.digests.of(a.body)
 	if p.last != nil && *p.last == now {
-		p.valid = a.valid
+		p.valid, p.kept, p.succeeded = a.valid, p.fresh, start
 		to.Unchanged(ctx, at, took)
 		return true
 	}
-	p.last, p.valid = nil, validators{} // until the sink has taken this one
-	value := a.body
-	if p.PayloadPointer != "" {
-		var err error
-		if value, err = jsonpatch.Lookup(a.body, p.PayloadPointer); err != nil {
-			fail := p.noPart(err)
-			fail.fault.Time = at
-			to.Fault(ctx, fail.fault, took)
-			return false
-		}
+	p.last, p.valid, p.kept = nil, validators{}, nil // until the sink has taken this one
+	value, fail := p.payload(ctx, a)
+	if fail != nil {
+		fail.fault.Time = at
+		p.log.DebugContext(ctx, "answer refused", "url", egress.Show(p.target), "code", fail.fault.Code, "err", fail.err)
+		to.Fault(ctx, fail.fault, took)
+		return false
 	}
-	if err := to.Payload(ctx, source.Payload{Data: value, Time: at, Took: took}); err != nil {
+	if err := to.Payload(ctx, source.Payload{Data: value, Time: at, Took: took, Mark: p.mark(start, len(value))}); err != nil {
 		_, faulty := errors.AsType[freshet.Fault](err)
 		return !faulty // anything else is no reason to ask upstream less often
 	}
-	p.last, p.valid = &now, a.valid
+	p.last, p.valid, p.kept, p.succeeded = &now, a.valid, p.fresh, start
+	p.guard.took(value)
 	return true
+}
+
+// payload is what an answer comes to.
+func (p *poller) payload(ctx context.Context, a *answer) (value []byte, fail *failure) {
+	if value = a.body; !a.whole {
+		if value, fail = p.decode(a); fail != nil {
+			return nil, fail
+		}
+		if p.PayloadPointer != "" {
+			var err error
+			if value, err = jsonpatch.Lookup(value, p.PayloadPointer); err != nil {
+				return nil, p.noPart(err)
+			}
+		}
+	}
+	if value, fail = p.transformed(ctx, value); fail != nil {
+		return nil, fail
+	}
+	if fail = p.guard.admits(value, p.digests); fail != nil {
+		return nil, fail
+	}
+	return value, nil
+}
+
+// decode is an answer's body as JSON.
+func (p *poller) decode(a *answer) ([]byte, *failure) {
+	if p.GraphQL != nil && hasErrors(a.body) {
+		return nil, faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
+	}
+	return a.body, nil
+}
+
+// A mark is what a poller wants to know after a restart.
+type mark struct {
+	Succeeded time.Time `json:"succeeded"` // the start of the poll
+	Size      int       `json:"size"`      // of the payload, in bytes
+}
+
+// mark is that of a payload; "" where nobody will ask.
+func (p *poller) mark(start time.Time, size int) string {
+	if len(p.Computed) == 0 && !p.ShrinkGuard {
+		return ""
+	}
+	text, err := json.Marshal(mark{start.UTC(), size})
+	if err != nil {
+		return "" // cannot be: the year has four digits
+	}
+	return string(text)
+}
+
+// recall reads the mark of the last payload that was taken, where nothing is known yet.
+func (p *poller) recall(ctx context.Context, to source.Sink) {
+	if !p.succeeded.IsZero() || len(p.Computed) == 0 && !p.ShrinkGuard {
+		return
+	}
+	text, err := to.Mark(ctx)
+	var m mark
+	if err == nil && text != "" && json.Unmarshal([]byte(text), &m) == nil {
+		p.succeeded, p.guard.size = m.Succeeded, m.Size
+	}
 }
 
 // retries says whether a status is one that the configuration retries.

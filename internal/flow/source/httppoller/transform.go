@@ -1,0 +1,144 @@
+package httppoller
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/itchyny/gojq"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"freshet"
+)
+
+// transformTakes bounds the time that a jq filter may take for one answer.
+const transformTakes = time.Second
+
+// compileTransform parses a filter of jq. It sees no environment and loads no modules.
+func compileTransform(filter string) (*gojq.Code, error) {
+	query, err := gojq.Parse(filter)
+	if err != nil {
+		return nil, fmt.Errorf("is not a filter of jq: %w", err)
+	}
+	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
+	if err != nil {
+		return nil, fmt.Errorf("is not a filter of jq: %w", err)
+	}
+	return code, nil
+}
+
+// transformed is what the filter makes of a value: one value, within the limits.
+func (p *poller) transformed(ctx context.Context, value []byte) ([]byte, *failure) {
+	if p.filter == nil {
+		return value, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	var in any
+	if err := dec.Decode(&in); err != nil {
+		return nil, p.noPart(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, transformTakes)
+	defer cancel()
+	results := p.filter.RunWithContext(ctx, in)
+	first, ok := results.Next()
+	if !ok {
+		return nil, faultf(freshet.FaultFormat, "transform gives nothing for upstream's answer, instead of one value")
+	}
+	if err, failed := first.(error); failed {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, faultf(freshet.FaultFormat, "transform took longer than %v", freshet.Duration(transformTakes))
+		}
+		f := faultf(freshet.FaultFormat, "transform fails for upstream's answer")
+		f.err = err // may hold what upstream sent
+		return nil, f
+	}
+	if _, more := results.Next(); more {
+		return nil, faultf(freshet.FaultFormat, "transform gives more than one value for upstream's answer: put them into an array, as in [.[] | ...]")
+	}
+	out, err := gojq.Marshal(first)
+	switch {
+	case err != nil:
+		return nil, faultf(freshet.FaultFormat, "transform gives what is no JSON")
+	case int64(len(out)) > p.limit:
+		return nil, faultf(freshet.FaultSize, "what transform gives is larger than limits.payload, %v", freshet.Bytes(p.limit))
+	}
+	return out, nil
+}
+
+// guard protects topics from poisoned data.
+type guard struct {
+	schema *jsonschema.Schema
+	shrink bool
+
+	size     int    // of the document that was taken last
+	shrunken digest // of one that lost most, and has to be seen twice
+}
+
+// compileSchema reads a JSON Schema, which refers to nothing outside of itself.
+func compileSchema(text json.RawMessage) (*jsonschema.Schema, error) {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(jsonschema.SchemeURLLoader{})
+	if err := c.AddResource("schema.json", document); err != nil {
+		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
+	}
+	return schema, nil
+}
+
+// shrinkTo is the part of its size that a document may lose and be taken at once.
+const shrinkTo = 10
+
+// admits says what keeps a value from being taken.
+func (g *guard) admits(value []byte, digests digester) *failure {
+	if g.schema != nil {
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+		if err == nil {
+			err = g.schema.Validate(v)
+		}
+		if err != nil {
+			f := faultf(freshet.FaultFormat, "upstream's answer is not what the schema demands%s", where(err))
+			f.err = err
+			return f
+		}
+	}
+	if g.shrink && len(value)*shrinkTo < g.size {
+		d := digests.of(value)
+		if g.shrunken == d {
+			return nil
+		}
+		g.shrunken = d
+		return faultf(freshet.FaultFormat, "upstream's answer has lost more than 90 %% of the document: it is taken when the next poll says the same (shrinkGuard)")
+	}
+	return nil
+}
+
+// where is the place of the first mistake that a validator found, by JSON Pointer.
+func where(err error) string {
+	v, ok := errors.AsType[*jsonschema.ValidationError](err)
+	for ok && len(v.Causes) > 0 {
+		v = v.Causes[0]
+	}
+	if !ok || len(v.InstanceLocation) == 0 {
+		return ""
+	}
+	var at strings.Builder
+	for _, token := range v.InstanceLocation {
+		at.WriteString("/" + token)
+	}
+	return fmt.Sprintf(" at %.200s", at.String())
+}
+
+// took takes note of a value that was taken.
+func (g *guard) took(value []byte) { g.size, g.shrunken = len(value), digest{} }
