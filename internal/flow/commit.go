@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"freshet"
@@ -103,6 +104,10 @@ func (r *runner) dequeue() []*push {
 
 // storeLocked appends what the pushes change, in their order, and tells each what came of it.
 func (r *runner) storeLocked(ctx context.Context, group []*push) {
+	if r.retired {
+		r.answerLocked(ctx, group, fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, r.topic.Name))
+		return
+	}
 	const attempts = 3 // an owner that was deposed meets another's event at most now and then
 	var err error
 	var changes []change

@@ -26,18 +26,24 @@ type failing struct {
 	*journal.Journal
 	after atomic.Int64 // appends that succeed before; negative: all do
 	lost  bool         // what is not answered is carried out
+	held  chan error   // where there is one, each append comes by and gets what to return; nil: go on
 }
 
 var errLost = fmt.Errorf("no answer: %w", freshet.ErrUnavailable)
 
 func (f *failing) Append(ctx context.Context, id freshet.TopicID, head freshet.Position, events []freshet.Event, note string) error {
-	if f.after.Add(-1) != -1 {
-		return f.Journal.Append(ctx, id, head, events, note)
-	}
-	if f.lost {
-		if err := f.Journal.Append(ctx, id, head, events, note); err != nil {
+	if f.held != nil {
+		f.held <- nil // it is there
+		if err := <-f.held; err != nil {
 			return err
 		}
+	}
+	if n := f.after.Add(-1); n == -1 && !f.lost {
+		return errLost
+	} else if err := f.Journal.Append(ctx, id, head, events, note); errors.Is(err, journal.ErrFenced) {
+		return freshet.ErrConflict
+	} else if n != -1 || err != nil {
+		return err
 	}
 	return errLost
 }
@@ -158,28 +164,90 @@ func TestPostThatFails(t *testing.T) {
 	}
 }
 
-// A topic that is deleted amid a batch does not get the rest of it.
+// A topic that is deleted amid a batch does not get the rest of it, and nothing is left of what it got.
 func TestDeletedAmidABatch(t *testing.T) {
-	j := &failing{Journal: openJournal(t)}
+	j := &failing{Journal: openJournal(t), held: make(chan error)}
 	j.after.Store(-1)
 	f := topics(t, j)
-	defer f.Close()
-	done := make(chan error, 1)
+	posted, removed := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := f.Publish(t.Context(), "log", flow.Post{Body: bytes.Repeat([]byte("1\n"), flow.MaxLines), Lines: true})
-		done <- err
+		_, err := f.Publish(t.Context(), "log", flow.Post{Body: bytes.Repeat([]byte("1\n"), 1000), Lines: true})
+		posted <- err
 	}()
-	for len(stored(t, j.Read(t.Context(), journal.ID("log"), 0))) == 0 {
-		if t.Context().Err() != nil {
-			return
+	<-j.held
+	j.held <- nil
+	<-j.held // the second piece
+	go func() { removed <- f.Remove(t.Context(), "log") }()
+	<-time.After(200 * time.Millisecond)
+	j.held <- nil
+	var err error
+	for open := true; open; {
+		select {
+		case <-j.held: // there is no need to try again
+			j.held <- nil
+		case err = <-posted:
+			open = false
 		}
 	}
-	if err := f.Remove(t.Context(), "log"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; !errors.Is(err, freshet.ErrNotFound) {
+	if !errors.Is(err, freshet.ErrNotFound) {
 		t.Errorf("the batch: %v", err)
 	}
+	if err := <-removed; err != nil {
+		t.Error(err)
+	}
+	if all := stored(t, j.Read(t.Context(), journal.ID("log"), 0)); len(all) > 0 {
+		t.Errorf("%d events are left", len(all))
+	}
+	f.Close()
+}
+
+// Somebody comes while the source has stopped, though a post is still under way.
+func TestFollowedAmidABatch(t *testing.T) {
+	t.Parallel()
+	j := &failing{Journal: openJournal(t), held: make(chan error)}
+	j.after.Store(-1)
+	f := topics(t, j)
+	if err := f.Put(&freshet.Topic{Name: "idle", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-post"}}); err != nil {
+		t.Fatal(err)
+	}
+	ended := time.After(20 * time.Second)
+	await := func(what string, ch <-chan error) {
+		t.Helper()
+		select {
+		case <-ch:
+		case <-ended:
+			panic(what + " never came") // with what every goroutine does
+		}
+	}
+	first, err := f.Follow("idle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	posted, followed := make(chan error, 1), make(chan error, 1)
+	go func() {
+		piece := fmt.Sprintf("\"%0*d\"\n", 150<<10, 0)
+		_, err := f.Publish(t.Context(), "idle", flow.Post{Body: []byte(piece + "1\n"), Lines: true})
+		posted <- err
+	}()
+	await("the first piece", j.held)
+	first.Close()
+	<-time.After(3500 * time.Millisecond) // the source lingers for three seconds
+	j.held <- nil
+	await("the second piece", j.held)
+	go func() {
+		second, err := f.Follow("idle")
+		if err == nil {
+			defer second.Close()
+		}
+		followed <- err
+	}()
+	<-time.After(100 * time.Millisecond)
+	j.held <- freshet.ErrConflict // the document is made anew
+	await("the second piece again", j.held)
+	j.held <- nil
+	await("the answer", posted)
+	await("the follower", followed)
+	f.Close() // not after a failure, when it would wait for ever
 }
 
 // BenchmarkPost is one poster after the other, without HTTP.

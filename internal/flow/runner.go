@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -49,8 +50,9 @@ type runner struct {
 	since    int                 // bytes appended since
 	events   int                 // events appended since
 	checked  chan struct{}       // closed and replaced whenever the source has reported
-	reported bool                // the source has reported since it was started
+	reported atomic.Bool         // the source has reported since it was started
 	success  time.Time           // when it last obtained or confirmed the document
+	retired  bool                // the topic is deleted
 	mark     string              // where in its upstream the source was after what it last handed over
 }
 
@@ -131,6 +133,13 @@ func (r *runner) adoptLocked(ctx context.Context, changes []change, events []fre
 	r.tidyLocked(ctx, 1)
 }
 
+// retire has nothing stored any more, for what is posted just now must not begin a deleted history anew.
+func (r *runner) retire() {
+	r.mu.Lock()
+	r.retired = true
+	r.mu.Unlock()
+}
+
 // Unchanged takes note that the document is still current.
 func (r *runner) Unchanged(ctx context.Context, at time.Time, took time.Duration) {
 	r.mu.Lock()
@@ -203,7 +212,7 @@ func (r *runner) noteLocked(ctx context.Context, t freshet.EventType, data []byt
 }
 
 func (r *runner) reportLocked() {
-	r.reported = true
+	r.reported.Store(true)
 	close(r.checked)
 	r.checked = make(chan struct{})
 }

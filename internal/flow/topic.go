@@ -156,9 +156,7 @@ func (t *topic) startLocked(pause time.Duration) {
 	r := &run{stop, sync.OnceFunc(func() { close(hurried) }), make(chan struct{})}
 	t.running = r
 	src, sink := t.source, t.runnerLocked()
-	sink.mu.Lock()
-	sink.reported = false
-	sink.mu.Unlock()
+	sink.reported.Store(false)
 	t.flow.wg.Go(func() {
 		defer close(r.done)
 		select {
@@ -261,11 +259,15 @@ func after(timer *time.Timer, d time.Duration, do func()) *time.Timer {
 func (t *topic) remove() {
 	t.stopSource()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.removed = true
+	r := t.runner
 	if t.feed != nil {
 		t.endFeed(fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, t.name))
 		t.feed = nil
+	}
+	t.mu.Unlock()
+	if r != nil {
+		r.retire()
 	}
 }
 
@@ -382,7 +384,7 @@ func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uin
 	t.mu.Unlock()
 	for {
 		r.mu.Lock()
-		reported, fault, head, checked := r.reported || period == 0 || time.Since(r.success) < period, r.fault, r.head.Sequence, r.checked
+		reported, fault, head, checked := r.reported.Load() || period == 0 || time.Since(r.success) < period, r.fault, r.head.Sequence, r.checked
 		r.mu.Unlock()
 		if reported {
 			return fault, head
