@@ -169,28 +169,39 @@ func TestDeletedAmidABatch(t *testing.T) {
 	j := &failing{Journal: openJournal(t), held: make(chan error)}
 	j.after.Store(-1)
 	f := topics(t, j)
-	posted, removed := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := f.Publish(t.Context(), "log", flow.Post{Body: bytes.Repeat([]byte("1\n"), 1000), Lines: true})
-		posted <- err
-	}()
+	post := func(lines int) <-chan error {
+		posted := make(chan error, 1)
+		go func() {
+			_, err := f.Publish(t.Context(), "log", flow.Post{Body: bytes.Repeat([]byte("1\n"), lines), Lines: true})
+			posted <- err
+		}()
+		return posted
+	}
+	const while = 100 * time.Millisecond // for the others to come as far as they can
+	batch := post(1000)
 	<-j.held
 	j.held <- nil
 	<-j.held // the second piece
+	other := post(1)
+	<-time.After(while)
+	removed := make(chan error, 1)
 	go func() { removed <- f.Remove(t.Context(), "log") }()
-	<-time.After(200 * time.Millisecond)
+	<-time.After(while)
 	j.held <- nil
-	var err error
-	for open := true; open; {
+	for batch, other := batch, other; batch != nil || other != nil; {
 		select {
-		case <-j.held: // there is no need to try again
+		case <-j.held:
+			<-time.After(while)
 			j.held <- nil
-		case err = <-posted:
-			open = false
+		case err := <-batch:
+			if batch = nil; !errors.Is(err, freshet.ErrNotFound) {
+				t.Errorf("the batch: %v", err)
+			}
+		case err := <-other: // before the topic was deleted, or not at all
+			if other = nil; err != nil && !errors.Is(err, freshet.ErrNotFound) {
+				t.Errorf("the other post: %v", err)
+			}
 		}
-	}
-	if !errors.Is(err, freshet.ErrNotFound) {
-		t.Errorf("the batch: %v", err)
 	}
 	if err := <-removed; err != nil {
 		t.Error(err)
