@@ -65,6 +65,7 @@ func (c *Config) invalid() (found freshet.Invalid) {
 	mistake("/limits/perAddress", notNegative(c.Limits.PerAddress))
 	mistake("/journal/sync", checkSync(c.Journal.Sync))
 	mistake("/drain", within(c.Drain, 0, maxDrain))
+	found = append(found, c.Egress.check().In("/egress")...)
 	return append(found, c.invalidTopics()...)
 }
 

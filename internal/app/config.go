@@ -1,10 +1,15 @@
 package app
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"freshet"
+	"freshet/internal/egress"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 )
 
@@ -43,6 +48,59 @@ type LogConfig struct {
 // EgressConfig names addresses beyond the public internet that sources may reach.
 type EgressConfig struct {
 	Allow []netip.Prefix `json:"allow,omitempty"` // such as 10.0.0.0/8; a plain address is read as its /32 or /128
+	// What all topics together may ask of one origin; those in Origins have budgets of their own.
+	Rate        float64        `json:"rate,omitzero"`        // requests a second, evenly spread; no bound by default
+	Concurrency int            `json:"concurrency,omitzero"` // requests at a time; 64
+	Origins     []OriginConfig `json:"origins,omitempty"`
+}
+
+// OriginConfig is the budget of one origin.
+type OriginConfig struct {
+	Origin      string  `json:"origin"`               // such as https://api.example.com
+	Rate        float64 `json:"rate,omitzero"`        // requests a second; no bound by default
+	Concurrency int     `json:"concurrency,omitzero"` // 64
+}
+
+// origins keeps the budgets.
+func (c EgressConfig) origins() *origin.Origins {
+	all := &origin.Origins{Default: origin.Budget{Rate: c.Rate, Concurrency: c.Concurrency}, Named: map[string]origin.Budget{}}
+	for _, o := range c.Origins {
+		if u, err := egress.ParseURL(o.Origin); err == nil { // checked at the start
+			all.Named[origin.Name(u)] = origin.Budget{Rate: o.Rate, Concurrency: o.Concurrency}
+		}
+	}
+	return all
+}
+
+// check returns what is wrong with the budgets, by pointers into the section.
+func (c EgressConfig) check() (found freshet.Invalid) {
+	say := func(at, format string, args ...any) {
+		found = append(found, freshet.FieldError{Pointer: at, Detail: fmt.Sprintf(format, args...)})
+	}
+	budget := func(at string, rate float64, concurrency int) {
+		if rate < 0 || rate > 1e6 {
+			say(at+"/rate", "must be from 0, which is no bound, to 1000000 requests a second, not %v", rate)
+		}
+		if concurrency < 0 || concurrency > 10_000 {
+			say(at+"/concurrency", "must be from 1 to 10000, or 0 for the default, not %d", concurrency)
+		}
+	}
+	budget("", c.Rate, c.Concurrency)
+	seen := map[string]bool{}
+	for i, o := range c.Origins {
+		at := "/origins/" + strconv.Itoa(i)
+		u, err := egress.ParseURL(o.Origin)
+		switch {
+		case err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+			say(at+"/origin", "%.80q is not an origin such as https://api.example.com", o.Origin)
+		case seen[origin.Name(u)]:
+			say(at+"/origin", "%s is there already", origin.Name(u))
+		default:
+			seen[origin.Name(u)] = true
+		}
+		budget(at, o.Rate, o.Concurrency)
+	}
+	return found
 }
 
 // CORSConfig names the origins whose pages may read this server.

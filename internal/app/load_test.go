@@ -125,11 +125,17 @@ freshet.yaml:3:44: adhoc/grace: must be from PT0S to P1D, not P2D
 freshet.yaml:3:64: adhoc/pollingPeriod: must be from PT0.5S to PT1H, not PT0.001S
 freshet.yaml:3:80: adhoc/maxTopics: must be from 1 to 100000, not -1
 freshet.yaml:4:17: journal/sync: "never" is neither "always" nor an interval of up to PT1M, such as 1s`},
+		{"budgets", "egress:\n  rate: -1\n  concurrency: 10001\n  origins:\n  - {origin: 'https://a.example/x'}\n  - {origin: 'https://b.example', rate: 2000000}\n  - {origin: 'https://B.example:443'}\n", `
+freshet.yaml:2:9: egress/rate: must be from 0, which is no bound, to 1000000 requests a second, not -1
+freshet.yaml:3:16: egress/concurrency: must be from 1 to 10000, or 0 for the default, not 10001
+freshet.yaml:5:14: egress/origins/0/origin: "https://a.example/x" is not an origin such as https://api.example.com
+freshet.yaml:6:41: egress/origins/1/rate: must be from 0*
+freshet.yaml:7:14: egress/origins/2/origin: https://b.example is there already`},
 		{"what is missing", topic + "  - {}\n", `
 freshet.yaml:4:5: topics/0/source/config/url: *
 freshet.yaml:6:5: topics/1/name: a name is required
 freshet.yaml:6:5: topics/1/kind: required: *
-freshet.yaml:6:5: topics/1/source/type: required: use http-poller or http-post`},
+freshet.yaml:6:5: topics/1/source/type: required: use *`},
 		{"topics of one name", "topics:\n- {name: p, kind: event, source: {type: http-post}}\n- {kind: event, name: p, source: {type: http-post}}\n", `
 freshet.yaml:3:23: topics/1/name: "p" is the name of topics/0 already`},
 		{"a key twice", "data: a\nlisten: 127.0.0.1:0\ndata: b\n", `

@@ -30,6 +30,7 @@ import (
 	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/all"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/flow/transport/sse"
 	"freshet/internal/settings"
 )
@@ -224,13 +225,14 @@ type system struct {
 	watch   *watchers
 	kinds   source.Set
 	vault   settings.Vault
+	origins *origin.Origins
 	sources catalog.Sources
 	made    atomic.Uint64 // sources, so far
 	unwatch func()
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
-	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), origins: c.Egress.origins(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
 	if err := s.openStore(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -322,7 +324,7 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 	return kind.New(config, source.Env{
 		Topic: t.Name, ID: journal.ID(t.Name),
 		Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
-		Secrets: s.vault, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
+		Secrets: s.vault, Origins: s.origins, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 )
 
@@ -58,6 +59,8 @@ type Env struct {
 	// Dial connects to a host and port where the server may go, and nothing else does.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Secrets settings.Vault
+	// Origins keep what all topics ask of one origin within bounds; nil: those of this source alone.
+	Origins *origin.Origins
 	Limit   freshet.Bytes // of one payload; 0 is freshet.DefaultPayload
 	Log     *slog.Logger  // nil discards
 	// Phase is where in its period a source polls, 0 to 1: sources of different phases, and of one period,

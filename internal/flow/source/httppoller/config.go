@@ -29,6 +29,9 @@ type config struct {
 	Body           json.RawMessage     `json:"body" doc:"The JSON that POST and PUT send"`
 	GraphQL        *graphQL            `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
 	PollingPeriod  freshet.Duration    `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
+	Adaptive       *adaptive           `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`
+	Windows        []window            `json:"windows" range:"0..16" doc:"Times in which polls are made; without any all the time. What runs outside of them serves the last document"`
+	IgnoreCache    bool                `json:"ignoreCacheControl" doc:"Polls in each period although an answer says by Cache-Control or Expires (RFC 9111) that it stays as it is for longer"`
 	PayloadPointer string              `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
 	Transform      string              `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
 	Computed       map[string]computed `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`

@@ -3,16 +3,19 @@ package httppoller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/origin"
 )
 
 // maxRedirects is how many redirects one poll follows.
@@ -43,14 +46,24 @@ type asking struct {
 // fetch makes one attempt: a request, and one more for each redirect. Exactly one of its results is
 // set.
 func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *failure) {
+	leave, err := p.enter(ctx, from)
+	if err != nil {
+		return nil, p.held(err)
+	}
+	defer func() { leave() }()
 	limited, cancel := context.WithTimeout(ctx, time.Duration(p.Timeout))
 	defer cancel()
 	visited := []string{from.String()}
 	for foreign := !sameOrigin(from, p.target); ; {
 		resp, err := p.send(limited, from, q, foreign)
 		if err != nil {
-			return nil, p.unreachable(limited, err, len(visited) > 1)
+			fail := p.unreachable(limited, err, len(visited) > 1)
+			if fail.fault.Code == freshet.FaultConnection && ctx.Err() == nil {
+				p.origins.Of(from).Failed(p, fail.fault)
+			}
+			return nil, fail
 		}
+		p.heed(resp, from)
 		if !isRedirect(resp.StatusCode) {
 			a, fail := p.read(limited, resp, from, q, foreign)
 			_ = resp.Body.Close()
@@ -65,6 +78,13 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 		// Once a request left the origin that the configuration names, its headers stay dropped: who
 		// redirects there and back chooses the path.
 		foreign = foreign || !sameOrigin(to, p.target)
+		if !sameOrigin(to, from) {
+			leave()
+			if leave, err = p.enter(limited, to); err != nil {
+				leave = func() {}
+				return nil, p.held(err)
+			}
+		}
 		from, visited = to, append(visited, to.String())
 	}
 }
@@ -181,4 +201,39 @@ func validatorsOf(h http.Header, from *url.URL) validators {
 		v.modified = ""
 	}
 	return v
+}
+
+// enter waits until a request to a URL may begin, and returns what has to be called when it is over.
+func (p *poller) enter(ctx context.Context, to *url.URL) (leave func(), err error) {
+	done, err := p.origins.Of(to).Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(done), nil
+}
+
+// held is a request that could not even begin.
+func (p *poller) held(err error) *failure {
+	if closed, ok := errors.AsType[*origin.ClosedError](err); ok && closed.Because.Code != 0 {
+		return &failure{fault: closed.Because, err: err}
+	}
+	return passing(err, freshet.FaultConnection, "upstream has no room for another request")
+}
+
+// heed takes note of what an answer says of its origin: that it works, what it can take, and for how long it
+// wants no request.
+func (p *poller) heed(resp *http.Response, from *url.URL) {
+	o, now := p.origins.Of(from), time.Now()
+	refused := p.refused(resp, false)
+	if resp.StatusCode >= http.StatusInternalServerError {
+		o.Failed(p, refused.fault)
+	} else {
+		o.Succeeded()
+	}
+	if q, ok := quotaOf(resp.Header, now); ok {
+		o.Remaining(q.remaining, now.Add(q.reset))
+	}
+	if refused.retryAfter > 0 && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
+		o.Wait(now.Add(refused.retryAfter), refused.fault)
+	}
 }

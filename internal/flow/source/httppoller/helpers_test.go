@@ -17,6 +17,7 @@ import (
 	"freshet"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/all"
+	"freshet/internal/flow/source/origin"
 )
 
 // A recorder is a Sink that writes down what it is told, with the time since it was made.
@@ -104,6 +105,7 @@ type world struct {
 	t         *testing.T
 	transport *http.Transport
 	phase     float64 // of the pollers
+	origins   *origin.Origins
 
 	mu       sync.Mutex
 	requests []time.Duration
@@ -152,7 +154,7 @@ func inBubble(t *testing.T, script func(n int, w http.ResponseWriter, r *http.Re
 
 func (w *world) Do(r *http.Request) (*http.Response, error) { return w.transport.RoundTrip(r) }
 
-func (w *world) env() source.Env { return source.Env{Client: w, Phase: w.phase} }
+func (w *world) env() source.Env { return source.Env{Client: w, Phase: w.phase, Origins: w.origins} }
 
 func (w *world) poller(options string) source.Source {
 	return build(w.t, "http-poller", `{"url":"http://upstream.example/doc"`+options+`}`, w.env())

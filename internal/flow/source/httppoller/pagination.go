@@ -147,6 +147,7 @@ type page struct {
 
 // pages asks for all pages of a document and joins them.
 func (p *poller) pages(ctx context.Context, base *url.URL) (*answer, *failure) {
+	p.header = nil
 	var got []page
 	var items [][]byte
 	total, changed := 0, false
@@ -180,9 +181,9 @@ func (p *poller) pages(ctx context.Context, base *url.URL) (*answer, *failure) {
 	changed = changed || len(got) != len(p.kept)
 	p.fresh = got
 	if !changed && p.last != nil {
-		return &answer{notModified: true}, nil
+		return &answer{notModified: true, header: p.header}, nil
 	}
-	return &answer{body: join(items), whole: true}, nil
+	return &answer{body: join(items), whole: true, header: p.header}, nil
 }
 
 // page asks for one page, and says whether it is the one of before.
@@ -191,6 +192,10 @@ func (p *poller) page(ctx context.Context, at *url.URL, before page, limit int64
 	switch {
 	case fail != nil:
 		return page{}, false, fail
+	case len(p.header) == 0:
+		p.header = a.header
+	}
+	switch {
 	case a.notModified:
 		return before, true, nil
 	}

@@ -4,11 +4,13 @@ package httppoller
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"hash/maphash"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
@@ -41,9 +44,8 @@ func Kind() source.Kind {
 	}
 }
 
-const notes = `It sends ` + "`ETag` and `Last-Modified`" + ` back, makes one request at a time, follows at most five redirects (headers stay with their origin; never from https to http), and obeys ` + "`Retry-After`" + `. While an upstream fails, its polls get further apart, up to a minute. A fault is told once, when the retries are spent. Answers must be whole, of at most ` + "`limits.payload`" + `, and JSON; a page of HTML is refused.
-
-With an ` + "`event`" + ` topic each answer that differs from the one before is passed on as one message.`
+//go:embed notes.md
+var notes string
 
 func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 	c := &config{}
@@ -57,10 +59,11 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 
 		config:  c,
 		client:  env.Client,
+		origins: cmp.Or(env.Origins, &origin.Origins{}),
 		secrets: env.Secrets,
 		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
 		log:     cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
-		phase:   time.Duration(env.Phase * float64(c.PollingPeriod)),
+		phase:   env.Phase,
 		digests: digester{maphash.MakeSeed(), maphash.MakeSeed()},
 	}, nil
 }
@@ -71,23 +74,27 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 type poller struct {
 	*config
 	client  source.Client
+	origins *origin.Origins
 	secrets settings.Vault
 	limit   int64 // bytes of an answer, decompressed
 	log     *slog.Logger
-	phase   time.Duration // where in the period polls are to be, by the clock; 0: anywhere
+	phase   float64 // where in the period polls are to be, by the clock, 0 to 1; 0: anywhere
 	digests digester
 
 	filter        *gojq.Code // nil: none
 	computedNames []string   // sorted
 	guard         guard
-	fresh, kept   []page    // of the answer that is being read, and of the one that the sink took last
-	succeeded     time.Time // when the last poll that succeeded was begun
+	fresh, kept   []page      // of the answer that is being read, and of the one that the sink took last
+	header        http.Header // of the first page of the answer that is being read
+	succeeded     time.Time   // when the last poll that succeeded was begun
 
 	last    *digest    // of the answer that the sink took last; nil: none
 	valid   validators // of that answer
 	failed  int        // polls in a row that ended in a fault
 	due     time.Time  // when the next poll is to be
-	until   time.Time  // upstream asked for no request before
+	stays   time.Time  // until when the last answer said that it stays as it is
+	rhythm  rhythm
+	until   time.Time // upstream asked for no request before
 	because freshet.Fault
 }
 
@@ -103,14 +110,25 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 	if !source.Sleep(ctx, time.Until(p.due)) {
 		return nil
 	}
-	period := time.Duration(p.PollingPeriod)
-	if now := time.Now(); now.Sub(p.due) > period/16 { // it was due while nobody wanted it
+	if now := time.Now(); now.Sub(p.due) > p.period(now)/16 { // it was due while nobody wanted it
 		p.due = now
+		if in := inWindow(p.Windows, now); in.After(now) && !source.Sleep(ctx, in.Sub(now)) {
+			return nil
+		} else if in.After(now) {
+			p.due = in
+		}
 	}
 	for {
+		if closed := p.origins.Of(p.target).Closed(); closed != nil {
+			if !p.waitFor(ctx, to, closed) {
+				return nil
+			}
+			continue
+		}
 		ok := p.poll(ctx, to)
+		now := time.Now()
 		if ctx.Err() != nil {
-			p.due = p.due.Add(period) // the request that was cut off counts
+			p.due = p.due.Add(p.period(now)) // the request that was cut off counts
 			return nil
 		}
 		if ok {
@@ -118,17 +136,49 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 		} else {
 			p.failed++
 		}
-		p.due = nextPoll(p.due, time.Now(), period, p.failed)
-		if p.phase > 0 && p.failed == 0 {
-			p.due = p.due.Add(towards(p.phase, p.due, period))
-		}
-		if p.due.Before(p.until) {
-			p.due = p.until
-		}
+		p.due = p.next(now)
 		if !source.Sleep(ctx, time.Until(p.due)) {
 			return nil
 		}
 	}
+}
+
+// waitFor waits until the origin may be asked again: with others, but not all at once.
+func (p *poller) waitFor(ctx context.Context, to source.Sink, closed *origin.ClosedError) bool {
+	if closed.Because.Code != 0 {
+		to.Fault(ctx, closed.Because, 0)
+	}
+	spread := min(p.period(time.Now()), time.Minute)
+	p.due = inWindow(p.Windows, closed.Until.Add(time.Duration(p.phase*float64(spread))))
+	return source.Sleep(ctx, time.Until(p.due))
+}
+
+// period is how far apart polls are to be now.
+func (p *poller) period(now time.Time) time.Duration {
+	if p.Adaptive == nil {
+		return time.Duration(p.PollingPeriod)
+	}
+	return p.rhythm.period(p.Adaptive, time.Duration(p.PollingPeriod), now)
+}
+
+// next is when the poll after the one that is over is due.
+func (p *poller) next(now time.Time) time.Time {
+	period := p.period(now)
+	due := nextPoll(p.due, now, period, p.failed)
+	if p.phase > 0 && p.failed == 0 && p.Adaptive == nil {
+		due = due.Add(towards(time.Duration(p.phase*float64(period)), due, period))
+	}
+	if due.Before(p.stays) {
+		due = p.stays
+	}
+	if due.Before(p.until) {
+		due = p.until
+	}
+	if in := inWindow(p.Windows, due); in.After(due) {
+		// Topics whose windows open at the same time do not all begin at once.
+		due = in.Add(time.Duration(p.phase * float64(min(period, time.Minute))))
+	}
+	return due
 }
 
 // poll gets one payload to the sink, or one fault, and reports which. While the poll before ended
@@ -178,6 +228,10 @@ func (p *poller) document(ctx context.Context, now time.Time) (*answer, *failure
 // deliver hands an answer to the sink, and remembers it if the sink takes it.
 func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, start, at time.Time) (ok bool) {
 	took := at.Sub(start)
+	p.stays = time.Time{}
+	if !p.IgnoreCache {
+		p.stays = at.Add(freshFor(a.header))
+	}
 	if a.notModified {
 		p.kept, p.succeeded = p.fresh, start
 		to.Unchanged(ctx, at, took)
@@ -203,6 +257,7 @@ func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, start, 
 	}
 	p.last, p.valid, p.kept, p.succeeded = &now, a.valid, p.fresh, start
 	p.guard.took(value)
+	p.rhythm.note(true, at)
 	return true
 }
 
