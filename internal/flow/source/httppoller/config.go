@@ -16,6 +16,7 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/internal/flow/source/formats"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
@@ -32,6 +33,8 @@ type config struct {
 	Adaptive       *adaptive           `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`
 	Windows        []window            `json:"windows" range:"0..16" doc:"Times in which polls are made; without any all the time. What runs outside of them serves the last document"`
 	IgnoreCache    bool                `json:"ignoreCacheControl" doc:"Polls in each period although an answer says by Cache-Control or Expires (RFC 9111) that it stays as it is for longer"`
+	Format         string              `json:"format" default:"json" oneof:"json,ndjson,csv,xml,feed" doc:"What the answers are; all but json are turned into JSON first, of at most limits.payload too"`
+	FormatOptions  formats.Options     `json:"formatOptions" doc:"What the format leaves open"`
 	PayloadPointer string              `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
 	Transform      string              `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
 	Computed       map[string]computed `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`

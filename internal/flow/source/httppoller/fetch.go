@@ -100,7 +100,7 @@ func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) 
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	r.Header.Set("Accept", "application/json, application/*+json;q=0.9, */*;q=0.1")
+	r.Header.Set("Accept", acceptOf(p.Format))
 	if p.Body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -127,6 +127,21 @@ func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) 
 		return nil, fmt.Errorf("poll: %w", err)
 	}
 	return resp, nil
+}
+
+// acceptOf is the Accept field (RFC 9110 section 12.5.1) of a format.
+func acceptOf(format string) string {
+	switch format {
+	case "ndjson":
+		return "application/x-ndjson, application/jsonl;q=0.9, */*;q=0.1"
+	case "csv":
+		return "text/csv, */*;q=0.1"
+	case "xml":
+		return "application/xml, text/xml;q=0.9, application/*+xml;q=0.8, */*;q=0.1"
+	case "feed":
+		return "application/atom+xml, application/rss+xml, application/feed+json;q=0.9, application/xml;q=0.8, */*;q=0.1"
+	}
+	return "application/json, application/*+json;q=0.9, */*;q=0.1"
 }
 
 func isRedirect(status int) bool {
@@ -180,7 +195,7 @@ func (p *poller) read(ctx context.Context, resp *http.Response, from *url.URL, q
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return nil, p.refused(resp, foreign)
 	}
-	if isWebPage(resp.Header) {
+	if isWebPage(resp.Header) && p.Format != "xml" {
 		return nil, faultf(freshet.FaultFormat, "upstream answered with a web page, not with JSON: is %s the API itself, and is no login page in front of it?", egress.Show(from))
 	}
 	body, err := readBody(resp, q.limit, q.expected)

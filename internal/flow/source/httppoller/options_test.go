@@ -84,6 +84,14 @@ func TestTransform(t *testing.T) {
 		{"after the pointer", `"payloadPointer":"/a/b","transform":"keys"`, `{"a":{"b":{"z":1,"y":2}}}`, `payload ["y","z"]`},
 		{"large numbers", `"transform":"."`, `[12345678901234567890123,1e2]`, `payload [12345678901234567890123,`},
 		{"no environment", `"transform":"$ENV"`, `1`, `payload {}`},
+		{"csv", `"format":"csv","formatOptions":{"delimiter":";"},"transform":"map(.b | tonumber)"`, "a;b\n1;2\n3;4\n", `payload [2,4]`},
+		{"csv with its columns", `"format":"csv","formatOptions":{"columns":["x","y"]},"payloadPointer":"/0"`, "1,2\n3,4\n", `payload {"x":"1","y":"2"}`},
+		{"xml", `"format":"xml","formatOptions":{"arrays":["i"]},"payloadPointer":"/l/i"`, `<l><i>s</i></l>`, `payload ["s"]`},
+		{"ndjson", `"format":"ndjson"`, "1\n2\n", `payload [1,2]`},
+		{"feed", `"format":"feed","payloadPointer":"/title"`, `<rss version="2.0"><channel><title>T</title></channel></rss>`, `payload "T"`},
+		{"no xml", `"format":"xml"`, `{"s3cret":1}`, `fault 70016 upstream's answer is not xml`},
+		{"pages of csv", `"format":"csv","pagination":{"mode":"page","pageSize":{"value":9}}`, "a\n1\n", `payload [{"a":"1"}]`},
+		{"large as JSON", `"format":"csv"`, strings.Repeat("x", 1000) + "\n" + strings.Repeat("1\n", 2000), `fault 70015 upstream's answer is larger as JSON`},
 		{"nothing", `"transform":"empty"`, `1`, `fault 70016 transform gives nothing`},
 		{"two values", `"transform":".,."`, `1`, `fault 70016 transform gives more than one value`},
 		{"an error", `"transform":".a"`, `["s3cret"]`, `fault 70016 transform fails for upstream's answer`},
@@ -101,6 +109,8 @@ func TestTransform(t *testing.T) {
 			})
 		})
 	}
+	expectWrong(t, `"format":"yaml"`, "/format: must be json, ndjson, csv, xml or feed")
+	expectWrong(t, `"formatOptions":{"delimiter":"ab"}`, "/formatOptions/delimiter: must be one character")
 	expectWrong(t, `"transform":".["`, "/transform: is not a filter of jq")
 	expectWrong(t, `"transform":"import \"a\" as a; ."`, "/transform: is not a filter of jq")
 	expectWrong(t, `"schema":{"type":"thing"}`, "/schema: is not a JSON Schema")

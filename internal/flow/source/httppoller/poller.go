@@ -19,6 +19,7 @@ import (
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
@@ -29,7 +30,7 @@ func Kind() source.Kind {
 	return source.Kind{
 		Name:    "http-poller",
 		Summary: "Asks an HTTP API for JSON again and again.",
-		Notes:   notes,
+		Notes:   notes + "\n" + formats.Notes,
 		Feeds:   []freshet.Kind{freshet.KindSnapshot, freshet.KindEvent},
 		Config:  config{},
 		Check:   source.Check[config],
@@ -288,7 +289,16 @@ func (p *poller) decode(a *answer) ([]byte, *failure) {
 	if p.GraphQL != nil && hasErrors(a.body) {
 		return nil, faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
 	}
-	return a.body, nil
+	data, err := formats.Parse(p.Format, a.body, p.FormatOptions)
+	switch {
+	case err != nil:
+		f := faultf(freshet.FaultFormat, "upstream's answer is not %s", p.Format)
+		f.err = err // may quote what upstream sent
+		return nil, f
+	case int64(len(data)) > p.limit:
+		return nil, faultf(freshet.FaultSize, "upstream's answer is larger as JSON than limits.payload, %v", freshet.Bytes(p.limit))
+	}
+	return data, nil
 }
 
 // A mark is what a poller wants to know after a restart.
