@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -78,8 +79,13 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("egress: %w", err)
 	}
 	if r.Header.Get("User-Agent") == "" {
-		r = r.Clone(r.Context())
-		r.Header.Set("User-Agent", c.userAgent)
+		named := *r // and not its Clone, which copies all that is in it
+		named.Header = maps.Clone(r.Header)
+		if named.Header == nil {
+			named.Header = http.Header{}
+		}
+		named.Header.Set("User-Agent", c.userAgent)
+		r = &named
 	}
 	resp, err := c.transport.RoundTrip(r)
 	if err == nil {

@@ -96,10 +96,11 @@ func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) 
 	if p.Body != nil {
 		body = bytes.NewReader(p.Body)
 	}
-	r, err := http.NewRequestWithContext(ctx, p.Method, to.String(), body)
+	r, err := http.NewRequestWithContext(ctx, p.Method, "http://host", body)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
+	r.URL, r.Host = to, to.Host // which need not be written out and read again
 	r.Header.Set("Accept", acceptOf(p.Format))
 	if p.Body != nil {
 		r.Header.Set("Content-Type", "application/json")
@@ -239,14 +240,18 @@ func (p *poller) held(err error) *failure {
 // wants no request.
 func (p *poller) heed(resp *http.Response, from *url.URL) {
 	o, now := p.origins.Of(from), time.Now()
+	if q, ok := quotaOf(resp.Header, now); ok {
+		o.Remaining(q.remaining, now.Add(q.reset))
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		o.Succeeded()
+		return
+	}
 	refused := p.refused(resp, false)
 	if resp.StatusCode >= http.StatusInternalServerError {
 		o.Failed(p, refused.fault)
 	} else {
 		o.Succeeded()
-	}
-	if q, ok := quotaOf(resp.Header, now); ok {
-		o.Remaining(q.remaining, now.Add(q.reset))
 	}
 	if refused.retryAfter > 0 && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
 		o.Wait(now.Add(refused.retryAfter), refused.fault)

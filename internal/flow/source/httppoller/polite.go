@@ -2,6 +2,7 @@ package httppoller
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,9 @@ const longestFresh = 24 * time.Hour
 // freshFor is for how long an answer says that it stays as it is: Cache-Control's s-maxage or max-age, less
 // its Age, or Expires (RFC 9111 sections 4.2.1 and 5.2.2).
 func freshFor(h http.Header) time.Duration {
+	if h["Cache-Control"] == nil && h["Expires"] == nil {
+		return 0
+	}
 	directives := map[string]string{}
 	for part := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -166,10 +170,16 @@ type quota struct {
 	reset     time.Duration // from now
 }
 
+// quotaFields are those that quotaOf reads, as net/http spells them.
+var quotaFields = []string{"Ratelimit", "Ratelimit-Policy", "Ratelimit-Remaining", "X-Ratelimit-Remaining", "X-Rate-Limit-Remaining"} //nolint:gochecknoglobals // a constant list
+
 // quotaOf reads the tightest limit of an answer: RateLimit as in draft-ietf-httpapi-ratelimit-headers, of its
 // version 8 on or as before, RateLimit-Remaining and -Reset, or the older X-RateLimit-Remaining and -Reset.
 // Where only RateLimit-Policy is there it counts as untouched.
 func quotaOf(h http.Header, now time.Time) (tightest quota, ok bool) {
+	if !slices.ContainsFunc(quotaFields, func(name string) bool { return h[name] != nil }) {
+		return quota{}, false
+	}
 	consider := func(remaining, reset string) {
 		r, err := strconv.ParseFloat(strings.TrimSpace(remaining), 64)
 		t := resetOf(reset, now)

@@ -148,7 +148,11 @@ func (o *Origin) Acquire(ctx context.Context) (done func(), err error) {
 		<-o.slots
 		return nil, closed
 	}
-	timer := time.NewTimer(time.Until(begin))
+	wait := time.Until(begin)
+	if wait <= 0 {
+		return func() { <-o.slots }, nil
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
