@@ -5,6 +5,7 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
+	"freshet/internal/flow/source/kafka"
 )
 
 // Kinds are all types of source.
@@ -12,5 +13,6 @@ func Kinds() source.Set {
 	return source.Set{
 		httppoller.Kind(),
 		httppost.Kind(),
+		kafka.Kind(),
 	}
 }
