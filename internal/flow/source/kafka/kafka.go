@@ -36,7 +36,7 @@ func notes() string {
 		"What is stored with a payload has room for about 200 partitions; with more, those that had no record for longest go on where they were committed.\n\n" +
 		"**The group** is `group.id` of `consumerProperties`, or else the id of the topic, which no other consumer has; the source is then a static member of it and takes over at once after a crash. " +
 		"With a `group.id` that others use too, partitions and so records are shared with them.\n\n" +
-		"**consumerProperties** are those of Kafka's own consumer, as text or numbers. These are obeyed: " + knownProperties() + ". Defaults are Kafka's, but for `auto.commit.interval.ms` 1000, `fetch.max.bytes` 8388608 and `max.poll.records` 256. " +
+		"**consumerProperties** are those of Kafka's own consumer, as text or numbers. These are obeyed: " + knownProperties() + ". Defaults are Kafka's, but for `auto.commit.interval.ms` 1000, `fetch.max.bytes` 8388608, `max.poll.records` 256, `partition.assignment.strategy` CooperativeStickyAssignor and `request.timeout.ms` 10000. " +
 		"Any other is refused: what it would do is an option here, or the source decides it.\n\n" +
 		"Brokers are where the cluster says they are: each of their addresses must be one that `egress.allow` or the public internet has."
 }

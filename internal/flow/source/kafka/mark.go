@@ -63,9 +63,9 @@ func (p *positions) mark() string {
 		slices.SortFunc(order, func(a, b int32) int {
 			return cmp.Or(cmp.Compare(p.at[b].moved, p.at[a].moved), cmp.Compare(a, b))
 		})
-		for len(b) > maxMark { // each time so many that it is soon enough
+		for len(b) > maxMark && len(order) > 0 { // each time so many that it is soon enough
 			order = order[:min(len(order)-1, len(order)*maxMark/len(b))]
-			b = p.spell(order)
+			b = p.spell(slices.Sorted(slices.Values(order)))
 		}
 	}
 	return string(b)

@@ -34,6 +34,8 @@ func defaultProperties() properties {
 			kgo.FetchMaxPartitionBytes(1 << 20),
 			kgo.RebalanceTimeout(5 * time.Minute),
 			kgo.AutoCommitInterval(time.Second),
+			kgo.ConnIdleTimeout(9 * time.Minute),
+			kgo.RequestTimeoutOverhead(10 * time.Second),
 		},
 	}
 }

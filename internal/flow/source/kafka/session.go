@@ -136,7 +136,7 @@ func (s *session) find(ctx context.Context) error {
 	}
 	req := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = kmsg.StringPtr(s.Topic)
+	topic.Topic = new(s.Topic)
 	req.Topics = append(req.Topics, topic)
 	resp, err := req.RequestWith(ctx, s.client)
 	if err != nil {
