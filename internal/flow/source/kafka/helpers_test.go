@@ -102,11 +102,3 @@ func (c *cluster) committed(group string) int64 {
 	}
 	return resp.Topics[0].Partitions[0].Offset
 }
-
-// numbers are the texts of whole numbers from..to-1.
-func numbers(from, to int) (all []string) {
-	for i := from; i < to; i++ {
-		all = append(all, fmt.Sprint(i))
-	}
-	return all
-}
