@@ -68,9 +68,9 @@ func TestConfig(t *testing.T) {
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","clientId":"x"}}`, "/sasl/clientId", "of no use for OAUTHBEARER with a token"},
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","extensions":{"auth":"x"}}}`, "/sasl/extensions/auth", "not auth"},
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","extensions":{"a":"x\u0001y"}}}`, "/sasl/extensions/a", "printable"},
-		{`{` + whole + `,"tls":{"ca":"x"}}`, "/tls/ca", `"enabled": true`},
-		{`{` + whole + `,"tls":{"enabled":true,"cert":"x"}}`, "/tls/key", "required with cert"},
-		{`{` + whole + `,"tls":{"enabled":true,"key":"x"}}`, "/tls/cert", "required with key"},
+		{`{` + whole + `,"tls":{"ca":"x"}}`, "/tls/enabled", "must be true"},
+		{`{` + whole + `,"tls":{"enabled":true,"cert":"x"}}`, "/tls/key", "go together"},
+		{`{` + whole + `,"tls":{"enabled":true,"key":"x"}}`, "/tls/key", "go together"},
 	} {
 		found := kafka.Kind().Check([]byte(tt.config))
 		if tt.pointer == "" && found != nil {
