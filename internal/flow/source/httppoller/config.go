@@ -16,6 +16,7 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
@@ -24,24 +25,26 @@ import (
 // config is the configuration of an http-poller. The names are those of the incumbent where it has the
 // option.
 type config struct {
-	URL            settings.URL        `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
-	Method         string              `json:"method" default:"GET" oneof:"GET,POST,PUT" doc:"The method of the requests. POST and PUT are for APIs that are asked so, such as searches"`
-	Headers        settings.Headers    `json:"headers" doc:"Sent with each request, to the origin of url only"`
-	Body           json.RawMessage     `json:"body" doc:"The JSON that POST and PUT send"`
-	GraphQL        *graphQL            `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
-	PollingPeriod  freshet.Duration    `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
-	Adaptive       *adaptive           `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`
-	Windows        []window            `json:"windows" range:"0..16" doc:"Times in which polls are made; without any all the time. What runs outside of them serves the last document"`
-	IgnoreCache    bool                `json:"ignoreCacheControl" doc:"Polls in each period although an answer says by Cache-Control or Expires (RFC 9111) that it stays as it is for longer"`
-	Format         string              `json:"format" default:"json" oneof:"json,ndjson,csv,xml,feed" doc:"What the answers are; all but json are turned into JSON first, of at most limits.payload too"`
-	FormatOptions  formats.Options     `json:"formatOptions" doc:"What the format leaves open"`
-	PayloadPointer string              `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
-	Transform      string              `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
-	Computed       map[string]computed `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`
-	Pagination     *pagination         `json:"pagination" doc:"For documents that come in pages: the arrays that payloadPointer finds in them become one array, in their order; a page that has no array is one item"`
-	Schema         json.RawMessage     `json:"schema" doc:"A JSON Schema (2020-12 where it does not say) for the payload. What does not fit is a fault, and the last document stays"`
-	ShrinkGuard    bool                `json:"shrinkGuard" doc:"A document that has lost more than 90 % of its size is taken only when two polls in a row say the same"`
-	Timeout        freshet.Duration    `json:"timeout" default:"PT10S" range:"PT0.1S..PT5M" doc:"How long one attempt may take as a whole; with pagination, each page"`
+	URL            settings.URL               `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
+	Method         string                     `json:"method" default:"GET" oneof:"GET,POST,PUT" doc:"The method of the requests. POST and PUT are for APIs that are asked so, such as searches"`
+	Headers        settings.Headers           `json:"headers" doc:"Sent with each request, to the origin of url only"`
+	Authorization  *credentials.Authorization `json:"authorization" doc:"Credentials for the API, sent to the origin of url only"`
+	TLS            *credentials.TLS           `json:"tls" doc:"Certificates for the connections to the origin of url, and to authorization.provider"`
+	Body           json.RawMessage            `json:"body" doc:"The JSON that POST and PUT send"`
+	GraphQL        *graphQL                   `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
+	PollingPeriod  freshet.Duration           `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
+	Adaptive       *adaptive                  `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`
+	Windows        []window                   `json:"windows" range:"0..16" doc:"Times in which polls are made; without any all the time. What runs outside of them serves the last document"`
+	IgnoreCache    bool                       `json:"ignoreCacheControl" doc:"Polls in each period although an answer says by Cache-Control or Expires (RFC 9111) that it stays as it is for longer"`
+	Format         string                     `json:"format" default:"json" oneof:"json,ndjson,csv,xml,feed" doc:"What the answers are; all but json are turned into JSON first, of at most limits.payload too"`
+	FormatOptions  formats.Options            `json:"formatOptions" doc:"What the format leaves open"`
+	PayloadPointer string                     `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
+	Transform      string                     `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
+	Computed       map[string]computed        `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`
+	Pagination     *pagination                `json:"pagination" doc:"For documents that come in pages: the arrays that payloadPointer finds in them become one array, in their order; a page that has no array is one item"`
+	Schema         json.RawMessage            `json:"schema" doc:"A JSON Schema (2020-12 where it does not say) for the payload. What does not fit is a fault, and the last document stays"`
+	ShrinkGuard    bool                       `json:"shrinkGuard" doc:"A document that has lost more than 90 % of its size is taken only when two polls in a row say the same"`
+	Timeout        freshet.Duration           `json:"timeout" default:"PT10S" range:"PT0.1S..PT5M" doc:"How long one attempt may take as a whole; with pagination, each page"`
 
 	RetryOnHTTPCodes []int            `json:"retryOnHttpCodes" default:"[500,503,504]" doc:"Answers with these statuses are tried again, from 400 to 599. Connections that fail always are"`
 	RetryMaxAttempts int              `json:"retryMaxAttempts" default:"3" range:"0..10" doc:"How often a poll is tried again after its first attempt"`
@@ -163,6 +166,8 @@ func (c *config) checkHeaders(v *settings.Verdict) {
 			v.Say(at, "%.40q is not a header name", name)
 		case reserved[canonical] != "":
 			v.Say(at, "cannot be set: %s", reserved[canonical])
+		case slices.ContainsFunc(c.Authorization.Headers(), func(h string) bool { return strings.EqualFold(h, name) }):
+			v.Say(at, "is what authorization makes: leave one of them out")
 		case seen[canonical] != "":
 			v.Say(at, "is the same header as %q", seen[canonical])
 		case !isFieldValue(c.Headers[name]):

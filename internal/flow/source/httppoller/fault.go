@@ -11,6 +11,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 	"freshet/jsonpatch"
 )
 
@@ -47,6 +48,8 @@ func (p *poller) refused(resp *http.Response, foreign bool) *failure {
 	}
 	f := faultf(code, "upstream answered %s", status(resp.StatusCode))
 	switch {
+	case foreign && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) && p.Authorization != nil:
+		f.fault.Message += " after a redirect to another origin, to which the credentials are not sent"
 	case foreign && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) && len(p.Headers) > 0:
 		f.fault.Message += " after a redirect to another origin, to which the configured headers are not sent"
 	case resp.StatusCode == http.StatusNotModified:
@@ -61,6 +64,9 @@ func (p *poller) refused(resp *http.Response, foreign bool) *failure {
 
 // unreachable is a request that got no answer.
 func (p *poller) unreachable(ctx context.Context, err error, redirected bool) *failure {
+	if unsigned, ok := errors.AsType[*credentials.Error](err); ok {
+		return &failure{fault: unsigned.Fault, err: err, passing: unsigned.Passing, retryAfter: unsigned.RetryAfter}
+	}
 	told, passing := source.FaultOf(err)
 	if redirected && told.Code == freshet.FaultConfig {
 		told.Code, told.Message = freshet.FaultRedirect, "upstream redirects to where Freshet may not go: "+told.Message

@@ -15,6 +15,7 @@ import (
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/origin"
 )
 
@@ -58,7 +59,7 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 		resp, err := p.send(limited, from, q, foreign)
 		if err != nil {
 			fail := p.unreachable(limited, err, len(visited) > 1)
-			if fail.fault.Code == freshet.FaultConnection && ctx.Err() == nil {
+			if _, unsigned := errors.AsType[*credentials.Error](err); !unsigned && fail.fault.Code == freshet.FaultConnection && ctx.Err() == nil {
 				p.origins.Of(from).Failed(p, fail.fault)
 			}
 			return nil, fail
@@ -89,9 +90,20 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 	}
 }
 
-// send makes one request. A foreign one, to another origin than the configured URL's, has none of
-// the configured headers: any of them may be a credential.
+// send makes one request, and another where the first was refused for a token that has run out.
 func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) (*http.Response, error) {
+	resp, err := p.sendOnce(ctx, to, q, foreign)
+	if err != nil || foreign || !p.signer.Refused(resp) {
+		return resp, err
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	_ = resp.Body.Close()
+	return p.sendOnce(ctx, to, q, foreign)
+}
+
+// sendOnce makes one request. A foreign one, to another origin than the configured URL's, has none of the
+// credentials, nor of the configured headers: any of them may be one.
+func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bool) (*http.Response, error) {
 	var body io.Reader
 	if p.Body != nil {
 		body = bytes.NewReader(p.Body)
@@ -123,7 +135,14 @@ func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) 
 			r.Header.Set("If-Modified-Since", q.valid.modified)
 		}
 	}
-	resp, err := p.client.Do(r)
+	client := p.foreign
+	if !foreign {
+		client = p.client
+		if err := p.signer.Sign(ctx, r, p.Body); err != nil {
+			return nil, fmt.Errorf("poll: %w", err)
+		}
+	}
+	resp, err := client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("poll: %w", err)
 	}

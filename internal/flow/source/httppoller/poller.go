@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
@@ -53,13 +55,21 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 	if wrong := settings.Read(conf, c); wrong != nil {
 		return nil, wrong
 	}
+	own := env
+	own.Client = c.TLS.Client(env)
+	signer, err := c.Authorization.New(own)
+	if err != nil {
+		return nil, fmt.Errorf("http-poller: %w", err)
+	}
 	return &poller{
 		filter:        c.filter,
 		computedNames: slices.Sorted(maps.Keys(c.Computed)),
 		guard:         guard{schema: c.schema, shrink: c.ShrinkGuard},
 
 		config:  c,
-		client:  env.Client,
+		client:  own.Client,
+		foreign: env.Client,
+		signer:  signer,
 		origins: cmp.Or(env.Origins, &origin.Origins{}),
 		secrets: env.Secrets,
 		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
@@ -74,7 +84,9 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 // it was told to. Only the goroutine in Run uses it.
 type poller struct {
 	*config
-	client  source.Client
+	client  source.Client // for the origin of the configured URL
+	foreign source.Client // for others
+	signer  credentials.Signer
 	origins *origin.Origins
 	secrets settings.Vault
 	limit   int64 // bytes of an answer, decompressed
