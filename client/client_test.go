@@ -143,13 +143,25 @@ func TestHistory(t *testing.T) {
 }
 
 func TestPublish(t *testing.T) {
-	f := &fake{answers: []answer{status(202, "application/json", `{"id":"3-3-cc"}`)}}
-	if id, err := newClient(t, f).Publish(t.Context(), "orders", []byte(`{"n":1.0}`)); err != nil || id != "3-3-cc" {
-		t.Errorf("%q, %v", id, err)
+	replayed := status(202, "application/json", `{"id":"5-5-ee","count":3,"changed":2}`, "Idempotent-Replayed", "true")
+	f := &fake{answers: []answer{status(202, "application/json", `{"changed":true,"id":"3-3-cc"}`), status(202, "application/json", `{"changed":false}`), replayed}}
+	c := newClient(t, f)
+	p, err := c.Publish(t.Context(), "orders", []byte(`{"n":1.0}`), client.PublishOptions{})
+	if want := (client.Published{ID: "3-3-cc", Count: 1, Changed: 1}); err != nil || p != want {
+		t.Errorf("%+v, %v", p, err)
 	}
-	r := f.requests[0]
-	if body, _ := io.ReadAll(r.Body); r.Method != http.MethodPost || string(body) != `{"n":1.0}` || r.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("%s %q %v", r.Method, body, r.Header)
+	if p, err = c.Publish(t.Context(), "orders", []byte(`1`), client.PublishOptions{}); err != nil || p != (client.Published{Count: 1}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	p, err = c.PublishLines(t.Context(), "orders", []byte("1\n2\n3\n"), client.PublishOptions{IdempotencyKey: "k"})
+	if want := (client.Published{ID: "5-5-ee", Count: 3, Changed: 2, Repeated: true}); err != nil || p != want {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for i, want := range []string{"application/json {\"n\":1.0} ", "application/json 1 ", "application/x-ndjson 1\n2\n3\n k"} {
+		r := f.requests[i]
+		if body, _ := io.ReadAll(r.Body); r.Method != http.MethodPost || r.Header.Get("Content-Type")+" "+string(body)+" "+r.Header.Get("Idempotency-Key") != want {
+			t.Errorf("%s %q %v", r.Method, body, r.Header)
+		}
 	}
 }
 

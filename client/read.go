@@ -184,21 +184,3 @@ func parseEntry(line []byte) (freshet.Event, error) {
 	}
 	return freshet.Event{Position: p, Type: entry.Type, Time: entry.Time, Data: entry.Data}, nil
 }
-
-// Publish sends one JSON value to a topic whose source is http-post, and returns the id of its event
-// once that is durable. It fails with freshet.ErrInactive where nobody follows the topic and it is
-// not always on, freshet.ErrTooLarge, freshet.ErrFormat and others. It does not repeat what failed:
-// whether a request that was cut took effect is not known.
-func (c *Client) Publish(ctx context.Context, topic string, data []byte) (id string, err error) {
-	u, err := c.live(topic, nil)
-	if err != nil {
-		return "", err
-	}
-	var answer struct {
-		ID string `json:"id"`
-	}
-	if _, err := c.exchange(ctx, http.MethodPost, u, data, &answer, "Content-Type", "application/json"); err != nil {
-		return "", fmt.Errorf("publish to %s: %w", topic, err)
-	}
-	return answer.ID, nil
-}
