@@ -6,6 +6,7 @@ import (
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
+	"freshet/internal/flow/source/salesforce"
 )
 
 // Kinds are all types of source.
@@ -14,5 +15,6 @@ func Kinds() source.Set {
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
+		salesforce.Kind(),
 	}
 }

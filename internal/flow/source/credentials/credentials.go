@@ -153,10 +153,8 @@ func (a *Authorization) Check(v *settings.Verdict) {
 			checkHeader(v, "/name", a.Name)
 		}
 	case "jwt-bearer":
-		if s := string(a.PrivateKey); !isReference(s) && s != "" {
-			if _, err := parseKey(strings.TrimPrefix(s, "plain:")); err != nil {
-				v.Say("/privateKey", "%v", err)
-			}
+		if err := CheckKey(a.PrivateKey); err != nil {
+			v.Say("/privateKey", "%v", err)
 		}
 	case "hmac":
 		checkHeader(v, "/header", a.Header)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"freshet/internal/settings"
 )
 
 // assertionLife is how long an assertion is good for: the clocks of two machines may differ, and some servers
@@ -53,6 +55,16 @@ func (t *tokens) assertion(now time.Time) (string, error) {
 }
 
 var errKey = errors.New("is not a private key in PEM, PKCS#1 or PKCS#8, without a passphrase")
+
+// CheckKey says what is wrong with a private key that is written out; nil: nothing, or it is named. It shows
+// nothing of the key.
+func CheckKey(s settings.Secret) error {
+	if s == "" || isReference(string(s)) {
+		return nil
+	}
+	_, err := parseKey(strings.TrimPrefix(string(s), "plain:"))
+	return err
+}
 
 // parseKey reads a private key in PEM, or in the Base64 of PEM without the lines around it. Errors hold
 // nothing of it.
