@@ -7,6 +7,7 @@ import (
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/flow/source/salesforce"
+	"freshet/internal/flow/source/sse"
 )
 
 // Kinds are all types of source.
@@ -16,5 +17,6 @@ func Kinds() source.Set {
 		httppost.Kind(),
 		kafka.Kind(),
 		salesforce.Kind(),
+		sse.Kind(),
 	}
 }

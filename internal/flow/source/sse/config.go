@@ -1,0 +1,54 @@
+package sse
+
+import (
+	"net/url"
+	"strconv"
+
+	"freshet"
+	"freshet/internal/egress"
+	"freshet/internal/flow/source"
+	"freshet/internal/settings"
+)
+
+// config is the configuration of an sse source.
+type config struct {
+	URL      settings.URL     `json:"url" required:"true" doc:"The address of the stream: absolute, http or https"`
+	Headers  settings.Headers `json:"headers" doc:"Sent with each request, to the origin of url only"`
+	Events   []string         `json:"events" range:"0..100" doc:"The names of the events that are taken, and message for those without one; all others are passed over. Without any, all are taken"`
+	Freshet  bool             `json:"freshet" doc:"Upstream is a topic of Freshet, or speaks its protocol: patches are applied to the document before them, so that each payload is the whole document, and its errors are told as such. events then counts for nothing"`
+	TextData string           `json:"textData" default:"json" oneof:"json,string" doc:"What the data of an event is: JSON, or any text, which becomes a JSON string"`
+	Idle     freshet.Duration `json:"idleTimeout" default:"PT5M" range:"PT1S..P1D" doc:"A connection on which nothing comes for so long, not even a comment, is made anew; longer than upstream is ever silent"`
+	TLS      source.TLS       `json:"tls" doc:"Certificates other than the system's, where url begins with https"`
+
+	target *url.URL // URL, parsed
+}
+
+// Check is what the tags cannot say.
+func (c *config) Check(v *settings.Verdict) {
+	if u, err := egress.ParseURL(string(c.URL)); err == nil {
+		c.target = u
+		c.target.Fragment, c.target.RawFragment = "", "" // never sent
+	}
+	source.CheckHeaders(v, c.Headers, map[string]string{
+		"Last-Event-Id":   "the source says by itself where it is",
+		"Accept-Encoding": "the stream is read as it is",
+		"Range":           "the source needs the whole stream",
+	})
+	for i, name := range c.Events {
+		if name == "" {
+			v.Say("/events/"+strconv.Itoa(i), "must not be empty: events without a name are called message")
+		}
+	}
+	if c.Freshet && len(c.Events) > 0 {
+		v.Say("/events", "what comes of a topic of Freshet is known: leave it out")
+	}
+	if c.Freshet && c.TextData != "json" {
+		v.Say("/textData", "the data of Freshet is JSON: leave it out")
+	}
+	if c.TLS.Enabled {
+		v.Say("/tls/enabled", "whether TLS is used is what url begins with: https or http")
+	}
+	if c.TLS.Custom() && c.target != nil && c.target.Scheme != "https" {
+		v.Say("/tls", "is of no use where url does not begin with https")
+	}
+}

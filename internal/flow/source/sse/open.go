@@ -1,0 +1,181 @@
+package sse
+
+import (
+	"context"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"freshet"
+	"freshet/internal/egress"
+	"freshet/internal/flow/source"
+)
+
+const (
+	maxRedirects = 5
+	// longestWait bounds how long upstream can make the source wait before it asks again.
+	longestWait = time.Hour
+)
+
+// open asks for the stream, and follows redirects. The answer has a body, which the caller closes, and any
+// status that is no redirect.
+func (s *stream) open(ctx context.Context) (*http.Response, error) {
+	client := s.env.Client
+	if s.TLS.Custom() {
+		config, err := s.TLS.Config(s.env.Secrets)
+		if err != nil {
+			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
+		}
+		client = s.env.Secure(config)
+		if c, ok := client.(interface{ Close() }); ok {
+			context.AfterFunc(ctx, c.Close)
+		}
+	}
+	visited := []string{s.target.String()}
+	for from, foreign := s.target, false; ; {
+		resp, err := s.send(ctx, client, from, foreign)
+		if err != nil || !isRedirect(resp.StatusCode) {
+			return resp, err
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
+		_ = resp.Body.Close()
+		to, err := redirect(resp, from, visited)
+		if err != nil {
+			return nil, err
+		}
+		// Once a request left the origin that the configuration names, its headers stay dropped: who
+		// redirects there and back chooses the path.
+		foreign = foreign || !sameOrigin(to, s.target)
+		from, visited = to, append(visited, to.String())
+	}
+}
+
+func (s *stream) send(ctx context.Context, client source.Client, to *url.URL, foreign bool) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
+	if err != nil {
+		return nil, source.Faultf(freshet.FaultConfig, "the request cannot be made")
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Cache-Control", "no-store")
+	if !foreign {
+		headers, err := s.env.Secrets.RevealHeaders(s.Headers)
+		if err != nil {
+			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
+		}
+		for name, value := range headers {
+			r.Header.Set(name, value)
+		}
+	}
+	if isFieldValue(s.lastID) {
+		r.Header.Set("Last-Event-ID", s.lastID)
+	}
+	return client.Do(r) //nolint:wrapcheck // it says what it is about
+}
+
+// isFieldValue says whether a text can be sent in a header (RFC 9110 section 5.5).
+func isFieldValue(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// redirect is where an answer leads, if the source goes there.
+func redirect(resp *http.Response, from *url.URL, visited []string) (*url.URL, error) {
+	to, err := from.Parse(resp.Header.Get("Location"))
+	if err == nil {
+		to, err = egress.ParseURL(to.String())
+	}
+	if err != nil || resp.Header.Get("Location") == "" {
+		return nil, source.Faultf(freshet.FaultRedirect, "upstream redirects to an address that cannot be used")
+	}
+	to.Fragment, to.RawFragment = "", ""
+	switch {
+	case slices.Contains(visited, to.String()):
+		return nil, source.Faultf(freshet.FaultRedirect, "upstream redirects in a circle, by way of %s", egress.Show(to))
+	case len(visited) > maxRedirects:
+		return nil, source.Faultf(freshet.FaultRedirect, "upstream redirects more than %d times", maxRedirects)
+	case from.Scheme == "https" && to.Scheme == "http":
+		return nil, source.Faultf(freshet.FaultRedirect, "upstream redirects from https to http, which is not followed")
+	}
+	return to, nil
+}
+
+// sameOrigin compares as RFC 6454 section 5 does.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// judge says what is wrong with an answer that should be a stream.
+func (s *stream) judge(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		s.wait(retryAfter(resp.Header, time.Now()))
+		code := freshet.FaultPublication
+		switch resp.StatusCode {
+		case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
+			code = freshet.FaultHTTP + resp.StatusCode
+		}
+		return source.Faultf(code, "upstream answered %s", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+		return source.Faultf(freshet.FaultFormat, "upstream's answer is no event stream: its Content-Type is not text/event-stream")
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return source.Faultf(freshet.FaultFormat, "upstream's answer has a content encoding that was not asked for")
+	}
+	return nil
+}
+
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0: there is none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// wait lets the next request begin no earlier than after d.
+func (s *stream) wait(d time.Duration) {
+	if until := time.Now().Add(min(d, longestWait)); d > 0 && until.After(s.notBefore) {
+		s.notBefore = until
+	}
+}
+
+// An idle reader ends a request on which nothing comes for too long. What the source itself needs for what
+// came does not count.
+type idle struct {
+	r     io.Reader
+	timer *time.Timer
+	after time.Duration
+}
+
+func (i *idle) Read(p []byte) (int, error) {
+	i.timer.Reset(i.after)
+	n, err := i.r.Read(p)
+	i.timer.Stop()
+	return n, err //nolint:wrapcheck // a reader hands on what it is told
+}
