@@ -77,6 +77,7 @@ const (
 	TypePatch     EventType = "patch"     // data is an RFC 6902 patch from the revision before
 	TypeEvent     EventType = "event"     // data is a message
 	TypeError     EventType = "error"     // data is a Fault; the revision stays what it was
+	TypeStatus    EventType = "status"    // how fresh the topic is; data is a Freshness. Not in the history, and without an id
 	TypeRecovered EventType = "recovered" // the fault before it is over, though nothing changed; data is {"datetime"}
 )
 

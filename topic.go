@@ -50,9 +50,12 @@ type Topic struct {
 
 // A Source is where a topic's data comes from. What Config may hold depends on Type.
 type Source struct {
-	Type     string          `json:"type"`              // http-poller, http-post
-	AlwaysOn bool            `json:"alwaysOn,omitzero"` // run without subscribers too
-	Config   json.RawMessage `json:"config,omitempty"`
+	Type     string `json:"type"`              // http-poller, http-post
+	AlwaysOn bool   `json:"alwaysOn,omitzero"` // run without subscribers too
+	// StaleAfter is how old what the source last obtained or confirmed may be before the topic is stale. 0: a
+	// polled topic is stale once a poll is overdue, any other only while its source fails.
+	StaleAfter Duration        `json:"staleAfter,omitzero"`
+	Config     json.RawMessage `json:"config,omitempty"`
 }
 
 // A Subscriber says what one kind of subscriber may ask for. Where a topic names none, SSE with
@@ -103,9 +106,18 @@ type Status struct {
 	Revision    Revision  `json:"revision"`
 	EventID     string    `json:"eventId,omitempty"`
 	Bytes       int       `json:"bytes,omitzero"` // size of the document
-	LastSuccess time.Time `json:"lastSuccess,omitzero"`
 	LastChange  time.Time `json:"lastChange,omitzero"`
 	Fault       *Fault    `json:"fault,omitempty"`
+	Freshness
+}
+
+// Freshness says how far what a topic has can be relied on to be what its upstream has now.
+type Freshness struct {
+	Stale       bool      `json:"stale"`
+	StaleReason string    `json:"staleReason,omitempty"` // for people
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`  // when the source last obtained or confirmed what there is
+	Age         Duration  `json:"age,omitzero"`          // since then
+	NextPoll    time.Time `json:"nextPoll,omitzero"`     // of a source that polls
 }
 
 // Modes are the modes that a kind of subscriber ("sse") may ask this topic for, the default first.

@@ -46,6 +46,10 @@ type FollowOptions struct {
 	// OnRetry is told why a connection ended and how long until the next; an error from it ends Follow.
 	OnRetry func(err error, wait time.Duration) error
 
+	// Status asks for an update of the type freshet.TypeStatus whenever the topic becomes stale, or fresh, or
+	// stale for another reason, and at the beginning. It changes nothing of the document.
+	Status bool
+
 	Compress bool // ask for gzip
 
 	// Raw gets a copy of the streams line by line, heartbeats included; of an update, before it is
@@ -202,6 +206,9 @@ func (f *follower) request(ctx context.Context) (*http.Request, error) {
 	query := url.Values{}
 	if f.options.From != "" && f.state.id == "" {
 		query.Set("from", f.options.From)
+	}
+	if f.options.Status {
+		query.Set("status", "true")
 	}
 	u, err := f.client.live(f.topic, query)
 	if err != nil {

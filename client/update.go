@@ -17,7 +17,7 @@ import (
 // kept, and must not be written to.
 type Update struct {
 	ID       string            // opaque: where to resume once the update is handled
-	Type     freshet.EventType // snapshot, patch, event, error or recovered
+	Type     freshet.EventType // snapshot, patch, event, error, recovered or status
 	Revision freshet.Revision  // as of ID; 0 if that is not one of Freshet's
 	Time     time.Time         // when it arrived
 	Data     []byte            // what Type says: the document, a patch (RFC 6902), a message, a fault, when it was over
@@ -34,6 +34,9 @@ type Update struct {
 	// Fault is set of an error: the topic cannot be kept up to date, and Doc is the last good one until
 	// an update of another type comes; recovered if nothing changed meanwhile.
 	Fault *freshet.Fault
+
+	// Freshness is set of a status, which FollowOptions.Status asks for.
+	Freshness *freshet.Freshness
 }
 
 // ResetMismatch is the Reset of a document that was fetched again because a patch did not fit.
@@ -77,6 +80,11 @@ func (s *state) apply(e sse.Event) (u Update, ok bool, err error) {
 		s.doubtful = false
 	case freshet.TypeEvent:
 		u.Doc, u.Before = nil, nil
+	case freshet.TypeStatus:
+		u.Freshness = &freshet.Freshness{}
+		if err := json.Unmarshal(e.Data, u.Freshness); err != nil {
+			return Update{}, false, fmt.Errorf("a status cannot be read: %w", err)
+		}
 	case freshet.TypeRecovered: // nothing changed meanwhile
 	case freshet.TypeError:
 		u.Fault = &freshet.Fault{}

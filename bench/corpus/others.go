@@ -16,13 +16,16 @@ func news(n int) Corpus {
 		next++
 		slug := strings.ReplaceAll(r.words(6), " ", "-")
 		return string(object(nil, []field{
-			{"id", strconv.Itoa(next)}, {"title", quoted(r.words(9))},
+			{"id", strconv.Itoa(next)},
+			{"title", quoted(r.words(9))},
 			{"url", `"https:\/\/news.example.com\/2026\/11\/` + slug + `"`},
 			{"image", `"https:\/\/img.example.com\/` + r.text(12) + `.jpg"`},
-			{"author", `"Ren\u00e9 ` + r.text(7) + `"`}, {"published", quoted(stamp(next))},
+			{"author", `"Ren\u00e9 ` + r.text(7) + `"`},
+			{"published", quoted(stamp(next))},
 			{"summary", quoted(r.words(38))},
 			{"tags", string(list(nil, []string{quoted(r.text(6)), quoted(r.text(8)), quoted(r.text(5))}))},
-			{"comments", r.count(300)}, {"paywall", "false"},
+			{"comments", r.count(300)},
+			{"paywall", "false"},
 		}))
 	}
 	var items []string
@@ -49,8 +52,13 @@ func leaders(n int) Corpus {
 	players := make([]*player, n)
 	for i := range players {
 		players[i] = &player{score: 10_000 - 50*i, fields: []field{
-			{"player", quoted("p" + r.text10())}, {"name", quoted(r.words(2))}, {"country", quoted(strings.ToUpper(r.text(2)))},
-			{"team", quoted(r.words(1))}, {"wins", r.count(100)}, {"losses", r.count(100)}, {"avatar", quoted("/avatars/" + r.text(16) + ".png")},
+			{"player", quoted("p" + r.text10())},
+			{"name", quoted(r.words(2))},
+			{"country", quoted(strings.ToUpper(r.text(2)))},
+			{"team", quoted(r.words(1))},
+			{"wins", r.count(100)},
+			{"losses", r.count(100)},
+			{"avatar", quoted("/avatars/" + r.text(16) + ".png")},
 		}}
 	}
 	c := Corpus{Name: "leader100"}

@@ -26,8 +26,17 @@ func quotes(name string, n int, c change, s style) Corpus {
 			{"name", quoted(r.words(2))},
 			{"exchange", quoted([]string{"XNAS", "XNYS", "XETR", "XPAR"}[r.IntN(4)])},
 			{"currency", quoted([]string{"USD", "EUR"}[r.IntN(2)])},
-			{"bid", ""}, {"ask", ""}, {"last", ""}, {"open", ""}, {"high", ""}, {"low", ""},
-			{"volume", ""}, {"change", ""}, {"changePct", ""}, {"trades", ""}, {"ts", ""},
+			{"bid", ""},
+			{"ask", ""},
+			{"last", ""},
+			{"open", ""},
+			{"high", ""},
+			{"low", ""},
+			{"volume", ""},
+			{"change", ""},
+			{"changePct", ""},
+			{"trades", ""},
+			{"ts", ""},
 		}
 		for k := fixed; k < len(records[i]); k++ {
 			records[i][k].value = r.mutable(records[i][k].name)

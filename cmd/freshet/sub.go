@@ -20,6 +20,7 @@ import (
 type subFlags struct {
 	mode, from string
 	raw, doc   bool
+	status     bool
 	count      int
 }
 
@@ -60,6 +61,7 @@ what was received, and what whole documents would have been.`,
 	flags.StringVar(&f.from, "from", "", "start with: beginning, an event id, a time, or an age such as -15m")
 	flags.IntVarP(&f.count, "count", "n", 0, "stop after so many events")
 	flags.BoolVar(&f.doc, "doc", false, "show the whole document after each change")
+	flags.BoolVar(&f.status, "status", false, "show too when a topic becomes stale, or fresh again, and why")
 	flags.BoolVar(&f.raw, "raw", false, "show the lines of the stream as they come")
 	complete(cmd, "mode", string(freshet.ModeSnapshotPatch), string(freshet.ModeSnapshotOnly), string(freshet.ModeEvent))
 	return cmd
@@ -117,7 +119,7 @@ func (c *cli) sub(ctx context.Context, topics []string, f subFlags) error {
 var errEnough = errors.New("enough events came")
 
 func (c *cli) follow(ctx context.Context, cl *client.Client, topic string, f subFlags, v *viewer) error {
-	o := client.FollowOptions{Mode: freshet.Mode(f.mode)}
+	o := client.FollowOptions{Mode: freshet.Mode(f.mode), Status: f.status}
 	if err := startAt(ctx, cl, topic, f.from, &o); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (v *viewer) write(topic string, u client.Update) error {
 		return nil // the copy of the stream is there already
 	case v.cli.json:
 		return v.json(topic, u)
-	case v.flags.doc && u.Type != freshet.TypeError && u.Type != freshet.TypeRecovered:
+	case v.flags.doc && u.Type != freshet.TypeError && u.Type != freshet.TypeRecovered && u.Type != freshet.TypeStatus:
 		return v.cli.writeDocument(bodyOf(u))
 	}
 	return v.human(topic, u)
@@ -102,6 +102,8 @@ func (v *viewer) human(topic string, u client.Update) error {
 	switch u.Type {
 	case freshet.TypeError:
 		b.WriteString(head + out.style(red, printable(fmt.Sprintf("error %d %s", u.Fault.Code, u.Fault.Message))) + "\n")
+	case freshet.TypeStatus:
+		b.WriteString(head + v.freshness(u.Freshness) + "\n")
 	case freshet.TypeRecovered:
 		b.WriteString(head + out.style(green, "the source works again") + "\n")
 	case freshet.TypeEvent:
@@ -234,4 +236,12 @@ func (c *cli) pretty(doc []byte) []byte {
 		lines[i] = printable(line)
 	}
 	return []byte(strings.Join(lines, "\n"))
+}
+
+// freshness is a status in words.
+func (v *viewer) freshness(f *freshet.Freshness) string {
+	if f.Stale {
+		return v.cli.out.style(red, printable("stale: "+f.StaleReason))
+	}
+	return v.cli.out.style(green, "fresh")
 }

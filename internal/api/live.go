@@ -116,7 +116,8 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		reader.Left(err)
 		l.streams.Busy(w)
 	}
-	l.streams.Serve(w, r, cursor, wantsGzip(r), reader)
+	freshnessHeaders(w.Header(), f)
+	l.streams.Serve(w, r, cursor, wantsGzip(r), reader, statusOf(r, f))
 	return nil
 }
 
@@ -203,10 +204,34 @@ func (l *live) document(w http.ResponseWriter, r *http.Request, f *flow.Follower
 	if entry == nil {
 		return noDocument(f, fault)
 	}
+	freshnessHeaders(w.Header(), f)
 	if fault != nil {
 		w.Header().Set("Freshet-Stale", "true")
 	}
 	return writeDocument(w, r, entry.Event)
+}
+
+// freshnessHeaders says how fresh the topic is: Age as RFC 9111 section 5.1 has it, the rest in our own words.
+func freshnessHeaders(h http.Header, f *flow.Follower) {
+	is, _, _ := f.Freshness()
+	if !is.LastSuccess.IsZero() {
+		h.Set("Age", strconv.Itoa(int(time.Duration(is.Age).Seconds())))
+		h.Set("Freshet-Last-Success", is.LastSuccess.UTC().Format(time.RFC3339))
+	}
+	if !is.NextPoll.IsZero() {
+		h.Set("Freshet-Next-Poll", is.NextPoll.UTC().Format(time.RFC3339))
+	}
+	if is.Stale {
+		h.Set("Freshet-Stale", "true")
+	}
+}
+
+// statusOf is where the status events of a stream come from; nil where the client wants none.
+func statusOf(r *http.Request, f *flow.Follower) sse.Status {
+	if want, err := strconv.ParseBool(r.URL.Query().Get("status")); err != nil || !want || flow.IsAdHoc(f.Topic.Name) {
+		return nil // the query of an ad-hoc topic is its API's
+	}
+	return f.Freshness
 }
 
 // changed is the document now; for a client that waits (Prefer: wait, RFC 7240) once it is another than

@@ -104,7 +104,7 @@ func (l *live) member(r *http.Request, name freshet.TopicName) (member, error) {
 		f.Close()
 		return member{}, err
 	}
-	m.Cursor = start(r, f, m.mode)
+	m.Cursor, m.Status = start(r, f, m.mode), statusOf(r, f)
 	return m, nil
 }
 

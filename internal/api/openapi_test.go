@@ -131,6 +131,11 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	for _, m := range regexp.MustCompile(`mux\.Handle\("([^"]+)"`).FindAllSubmatch(source, -1) {
 		served = append(served, strings.TrimSuffix(string(m[1]), "{$}")) // which ServeMux takes for "this path alone"
 	}
+	for i, route := range served {
+		if route == "POST /v1/topics/{topic}" { // its only method stands behind a colon, which ServeMux cannot match
+			served[i] += ":poll"
+		}
+	}
 	slices.Sort(served)
 	if !slices.Equal(served, described) {
 		t.Errorf("served    %q\ndescribed %q", served, described)

@@ -76,6 +76,7 @@ func routes(mux *http.ServeMux, l *live, m *management, c Config) {
 	mux.Handle("POST /live/{topic}", l.handle(l.publish))
 	mux.Handle("GET /live", l.handle(l.query))
 	m.routes(mux)
+	mux.Handle("POST /v1/topics/{topic}", l.handle(l.custom))
 	mux.Handle("GET /v1/sources", l.handle(sourceTypes(c.Sources)))
 	mux.Handle("GET /v1/sources/{type}", l.handle(sourceType(c.Sources)))
 	mux.Handle("GET /{$}", l.handle(index))
@@ -91,7 +92,7 @@ func allowOrigins(origins []string) *cors.Cors {
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		// What the EventSource polyfills in use send, and so ask leave for.
 		AllowedHeaders: []string{"Accept", "Authorization", "X-Api-Key", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "X-Requested-With"},
-		ExposedHeaders: []string{"ETag", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After"},
+		ExposedHeaders: []string{"ETag", "Age", "Freshet-Last-Success", "Freshet-Next-Poll", "Freshet-Resumed", "Freshet-Revision", "Freshet-Stale", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After"},
 		MaxAge:         int((10 * time.Minute).Seconds()),
 	})
 }

@@ -132,6 +132,7 @@ func (c *checker) source(known Sources, t *freshet.Topic) {
 	case len(source.Kinds) > 0 && t.Kind.Modes() != nil && !slices.Contains(source.Kinds, t.Kind):
 		c.mistake("/source/type", "%s cannot feed topics of the kind %s", t.Source.Type, t.Kind)
 	}
+	c.between("/source/staleAfter", t.Source.StaleAfter, 0, freshet.Duration(366*24*time.Hour))
 	config := t.Source.Config
 	if len(config) == 0 || string(config) == "null" {
 		config = json.RawMessage("{}")

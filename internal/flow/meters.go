@@ -122,6 +122,7 @@ type collector struct {
 var (
 	topicsDesc      = prometheus.NewDesc("freshet_topics", "Topics, by state: idle, running or failing.", []string{"state"}, nil)
 	subscribersDesc = prometheus.NewDesc("freshet_subscribers", "Subscribers connected now.", []string{"topic", "protocol"}, nil)
+	staleDesc       = prometheus.NewDesc("freshet_source_stale", "Whether what a topic has cannot be relied on to be current: 1, else 0.", []string{"topic"}, nil)
 	stalenessDesc   = prometheus.NewDesc("freshet_source_staleness_seconds", "Since a running source last obtained or confirmed its document.", []string{"topic"}, nil)
 )
 
@@ -129,11 +130,12 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- topicsDesc
 	ch <- subscribersDesc
 	ch <- stalenessDesc
+	ch <- staleDesc
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	states := map[string]int{"idle": 0, "running": 0, "failing": 0}
-	subscribers, stale := map[string]int{}, map[string]float64{}
+	subscribers, stale, isStale := map[string]int{}, map[string]float64{}, map[string]float64{}
 	for _, t := range c.flow.all() {
 		s := t.status(false)
 		states[s.State]++
@@ -142,6 +144,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if s.State != "idle" && !s.LastSuccess.IsZero() && t.polls() {
 			stale[label] = max(stale[label], time.Since(s.LastSuccess).Seconds())
 		}
+		if s.State != "idle" {
+			isStale[label] = max(isStale[label], number(s.Stale))
+		}
 	}
 	for state, n := range states {
 		ch <- prometheus.MustNewConstMetric(topicsDesc, prometheus.GaugeValue, float64(n), state)
@@ -149,7 +154,17 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for label, n := range subscribers {
 		ch <- prometheus.MustNewConstMetric(subscribersDesc, prometheus.GaugeValue, float64(n), label, "sse")
 	}
+	for label, s := range isStale {
+		ch <- prometheus.MustNewConstMetric(staleDesc, prometheus.GaugeValue, s, label)
+	}
 	for label, s := range stale {
 		ch <- prometheus.MustNewConstMetric(stalenessDesc, prometheus.GaugeValue, s, label)
 	}
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

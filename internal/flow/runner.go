@@ -29,7 +29,8 @@ type runner struct {
 	limits jsonpatch.Limits
 	offer  func(freshet.Revision, freshet.Tag, []byte) // of the document's bytes, which the next payload overwrites
 	told   func(Change)
-	pushed bool // payloads come by POST
+	pushed bool          // payloads come by POST
+	period time.Duration // how often the source asks upstream; 0: it never does
 	stats  *meters
 	log    *slog.Logger
 
@@ -53,6 +54,7 @@ type runner struct {
 	reported atomic.Bool         // the source has reported since it was started
 	success  time.Time           // when it last obtained or confirmed the document
 	retired  bool                // the topic is deleted
+	plan     time.Time           // when the source will poll next; zero: it does not say
 	mark     string              // where in its upstream the source was after what it last handed over
 }
 
@@ -72,6 +74,13 @@ func (r *runner) Payload(ctx context.Context, ps ...source.Payload) error {
 		}
 	}
 	return fault
+}
+
+// Planned takes note of when the source will poll next.
+func (r *runner) Planned(next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan = next
 }
 
 // Mark is where in its upstream the source was after what the journal holds.

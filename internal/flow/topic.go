@@ -111,7 +111,7 @@ func (t *topic) newRunner(c freshet.Topic) *runner {
 	}
 	r := &runner{
 		topic: c, id: t.id, store: t.flow.Journal, differ: differ, stats: t.flow.stats, log: t.log(),
-		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, pushed: t.flow.isPushed(c.Source.Type),
+		limits: jsonpatch.Limits{Depth: depth, Size: int(c.Limits.Payload)}, told: t.flow.Watch, checked: make(chan struct{}), offer: t.offer, period: t.period, pushed: t.flow.isPushed(c.Source.Type),
 	}
 	if r.told == nil {
 		r.told = func(Change) {}
@@ -292,10 +292,14 @@ func (t *topic) status(peek bool) *freshet.Status {
 	r := t.runner
 	t.mu.Unlock()
 	loaded := false
+	if r == nil && t.period > 0 {
+		s.Stale, s.StaleReason = true, unasked
+	}
 	if r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		s.LastSuccess, loaded = r.success, r.loaded
+		loaded = r.loaded
+		s.Freshness, _ = t.freshnessLocked(r, s.State == "running", time.Now())
 	}
 	if !loaded {
 		if peek {

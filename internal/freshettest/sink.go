@@ -67,6 +67,9 @@ func (s *Sink) Fault(_ context.Context, f freshet.Fault, _ time.Duration) {
 	s.faults = append(s.faults, f)
 }
 
+// Planned takes no note: what follows from a plan is the topic's business.
+func (s *Sink) Planned(time.Time) {}
+
 // Mark is that of the last payload.
 func (s *Sink) Mark(context.Context) (string, error) {
 	s.mu.Lock()

@@ -14,6 +14,12 @@ type Source interface {
 	Run(ctx context.Context, to Sink) error
 }
 
+// A Poller is a Source that can be asked to look at its upstream now.
+type Poller interface {
+	// PollNow asks for a poll and returns when it may be at the earliest. It may be called from anywhere.
+	PollNow() (notBefore time.Time)
+}
+
 // A Sink takes what a source obtains. A source makes one call at a time.
 type Sink interface {
 	// Payload offers payloads, in their order; many at once are stored by one write. They are in the
@@ -28,6 +34,8 @@ type Sink interface {
 	Unchanged(ctx context.Context, at time.Time, took time.Duration)
 	// Fault says that there is no payload now, and why.
 	Fault(ctx context.Context, f freshet.Fault, took time.Duration)
+	// Planned says when a source that polls will do so next. A plan that is overdue makes the topic stale.
+	Planned(next time.Time)
 	// Mark is the Mark of the last payload that is in the journal; "" where there is none.
 	Mark(ctx context.Context) (string, error)
 }

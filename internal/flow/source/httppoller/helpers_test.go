@@ -30,6 +30,8 @@ type recorder struct {
 	lines []string
 	times []time.Duration
 	mark  string
+
+	planned []time.Duration
 }
 
 func (r *recorder) note(format string, args ...any) {
@@ -41,6 +43,12 @@ func (r *recorder) note(format string, args ...any) {
 	if r.each != nil {
 		r.each(line)
 	}
+}
+
+func (r *recorder) Planned(next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.planned = append(r.planned, next.Sub(r.start))
 }
 
 func (r *recorder) Mark(context.Context) (string, error) {

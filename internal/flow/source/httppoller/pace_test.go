@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/httppoller"
 )
 
@@ -375,6 +377,50 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 		if n, err := strconv.ParseUint(field, 10, 16); err == nil && field[0] != '+' && n <= 86400 && got != time.Duration(n)*time.Second {
 			t.Errorf("%q: %v", field, got)
+		}
+	})
+}
+
+// A poll that is asked for is made at once, shared by those who ask, never within a second of the one before,
+// and never before what upstream asked for; the sink knows the plan.
+func TestPollNow(t *testing.T) {
+	inBubble(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n == 3 {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, n)
+	}, func(w *world) {
+		p := w.poller(`,"pollingPeriod":"PT10M","retryMaxAttempts":0`)
+		poller, ok := p.(source.Poller)
+		if !ok {
+			t.Fatal("it cannot be asked")
+		}
+		var running sync.WaitGroup
+		running.Go(func() { w.run(p, 15*time.Minute) })
+		wait := func(d time.Duration) { time.Sleep(d - time.Since(w.start)) }
+		ask := func(want time.Duration) {
+			t.Helper()
+			if got := max(0, time.Until(poller.PollNow())); got != want {
+				t.Errorf("a poll asked for at %v may be in %v, want %v", time.Since(w.start), got, want)
+			}
+		}
+		wait(30 * s)
+		ask(0)
+		ask(0)
+		wait(30*s + 400*time.Millisecond)
+		ask(600 * time.Millisecond)
+		wait(60 * s)
+		ask(0) // gets Retry-After
+		wait(70 * s)
+		ask(50 * s)
+		running.Wait()
+		w.asked(0, 30*s, 31*s, 60*s, 120*s, 720*s)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if want := []time.Duration{0, 600 * s, 30 * s}; len(w.planned) < 3 || w.planned[1] != want[1] || w.planned[2] != want[2] {
+			t.Errorf("planned %v, want to begin with %v", w.planned, want)
 		}
 	})
 }

@@ -75,6 +75,7 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
 		log:     cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
 		phase:   env.Phase,
+		turn:    turn{asked: make(chan struct{}, 1)},
 		digests: digester{maphash.MakeSeed(), maphash.MakeSeed()},
 	}, nil
 }
@@ -107,6 +108,7 @@ type poller struct {
 	due     time.Time  // when the next poll is to be
 	stays   time.Time  // until when the last answer said that it stays as it is
 	rhythm  rhythm
+	turn    turn
 	until   time.Time // upstream asked for no request before
 	because freshet.Fault
 }
@@ -120,7 +122,7 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
 	}
-	if !source.Sleep(ctx, time.Until(p.due)) {
+	if !p.sleepUntilDue(ctx, to) {
 		return nil
 	}
 	if now := time.Now(); now.Sub(p.due) > p.period(now)/16 { // it was due while nobody wanted it
@@ -150,7 +152,7 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 			p.failed++
 		}
 		p.due = p.next(now)
-		if !source.Sleep(ctx, time.Until(p.due)) {
+		if !p.sleepUntilDue(ctx, to) {
 			return nil
 		}
 	}
@@ -163,6 +165,7 @@ func (p *poller) waitFor(ctx context.Context, to source.Sink, closed *origin.Clo
 	}
 	spread := min(p.period(time.Now()), time.Minute)
 	p.due = inWindow(p.Windows, closed.Until.Add(time.Duration(p.phase*float64(spread))))
+	to.Planned(p.due)
 	return source.Sleep(ctx, time.Until(p.due))
 }
 
@@ -200,6 +203,7 @@ func (p *poller) next(now time.Time) time.Time {
 func (p *poller) poll(ctx context.Context, to source.Sink) (ok bool) {
 	for attempt := 0; ; attempt++ {
 		start := time.Now()
+		p.turn.begin(start)
 		a, fail := p.document(ctx, start)
 		now := time.Now()
 		if ctx.Err() != nil {
@@ -213,6 +217,7 @@ func (p *poller) poll(ctx context.Context, to source.Sink) (ok bool) {
 		pause := source.Jitter(source.BackOff(attempt, time.Duration(p.RetryInitial), time.Duration(p.RetryMax), p.RetryFactor))
 		if fail.retryAfter > 0 {
 			p.until, p.because = now.Add(fail.retryAfter), fail.fault
+			p.turn.forbid(p.until)
 			pause = max(pause, fail.retryAfter)
 		}
 		if !fail.passing || p.failed > 0 || attempt >= p.RetryMaxAttempts || fail.retryAfter > time.Duration(p.RetryMax) {

@@ -47,12 +47,13 @@ func (s socket) write(b []byte, within time.Duration) error {
 // follow writes head and then what the cursor says, until ctx or the feed ends; or, to get a cursor to
 // where its feed's memory begins, until it is live: then the error is nil. greeted says whether the reader
 // has got its first event, before and after.
-func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, greeted, untilLive bool) (bool, error) {
+func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, status *statuses, greeted, untilLive bool) (bool, error) {
 	if err := out.write(head, p.Stalled); err != nil {
 		return greeted, err
 	}
 	beat := time.NewTimer(p.Heartbeat)
 	defer beat.Stop()
+	defer status.stop()
 	for {
 		changed := cursor.Feed().Changed()
 		batch, err := cursor.Next(ctx)
@@ -76,8 +77,16 @@ func follow(ctx context.Context, out outlet, head []byte, cursor *fanout.Cursor,
 		if untilLive && cursor.Live() {
 			return greeted, nil
 		}
+		if is, news := status.next(); news {
+			if err := out.write(p.Encode(statusEvent(is)), p.Stalled); err != nil {
+				return greeted, err
+			}
+			beat.Reset(p.Heartbeat)
+		}
 		select {
 		case <-changed:
+		case <-status.report:
+		case <-status.due():
 		case <-beat.C:
 			if err := out.write(p.Beat, p.Stalled); err != nil {
 				return greeted, err

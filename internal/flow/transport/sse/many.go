@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ type Member struct {
 	At     string         // the id that the client has of it; empty: none
 	Cursor *fanout.Cursor // nil: there is no such topic any more, which the client is told
 	Reader shard.Reader   // who leaves when the topic or the connection ends; nil where Cursor is
+	Status Status         // nil: the client wants no status events
+
+	statuses statuses
 }
 
 // Positions reads an id of a connection with several topics: the ids of each, by name. Where something of it
@@ -51,6 +55,8 @@ func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Me
 	w.WriteHeader(http.StatusOK)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
 	for i := range members {
+		members[i].statuses.of = members[i].Status
+		defer members[i].statuses.stop()
 		// Of messages the client has a position before it gets the first one: where it came in.
 		if one := &members[i]; one.Cursor != nil && one.At == "" {
 			if at, ok := one.Cursor.Position(); ok {
@@ -114,17 +120,39 @@ func (m *many) follow(ctx context.Context, head []byte) error {
 			beat.Reset(m.p.Heartbeat)
 			continue
 		}
-		select {
-		case <-m.changed:
-		case <-beat.C:
+		switch m.wait(ctx, beat.C) {
+		case waitedBeat:
 			if err := m.out.write(m.p.Beat, m.p.Stalled); err != nil {
 				return err
 			}
 			beat.Reset(m.p.Heartbeat)
-		case <-ctx.Done():
+		case waitedEnd:
 			return m.end(context.Cause(ctx))
 		}
 	}
+}
+
+// What many waits for, in the order of its choices.
+const (
+	waitedEnd = iota
+	waitedBeat
+	waitedNews
+)
+
+// wait waits for one of them.
+func (m *many) wait(ctx context.Context, beat <-chan time.Time) int {
+	choices := []reflect.SelectCase{receive(ctx.Done()), receive(beat), receive(m.changed)}
+	for i := range m.members {
+		if st := &m.members[i].statuses; st.of != nil && m.members[i].Cursor != nil {
+			choices = append(choices, receive(st.report), receive(st.due()))
+		}
+	}
+	chosen, _, _ := reflect.Select(choices)
+	return min(chosen, waitedNews)
+}
+
+func receive[T any](from <-chan T) reflect.SelectCase {
+	return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(from)}
 }
 
 // advance sends what is lacking of every topic, a batch of each, and says whether that was anything.
@@ -158,6 +186,16 @@ func (m *many) advance(ctx context.Context) (sent bool, err error) {
 				return sent, err
 			}
 			batch.Reset, sent = "", true
+		}
+		if is, news := member.statuses.next(); news {
+			wrap := asIs
+			if m.compress {
+				wrap = m.s.deflater.deflate
+			}
+			if err := m.out.write(wrap(append(named(member.Topic, statusEvent(is)), "\n\n"...)), m.p.Stalled); err != nil {
+				return sent, err
+			}
+			sent = true
 		}
 	}
 	if left == 0 {

@@ -120,12 +120,13 @@ func Headers(h http.Header) {
 // returns early where the connection is written elsewhere from then on. The connection ends after a whole
 // event without the final chunk, for clients that take a clean end as the end of the story; where that
 // is net/http's to do, Serve panics with http.ErrAbortHandler. HTTP/2 streams are ended as such.
-func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader) {
+// A client that wants status events gets them; its connection stays with net/http.
+func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader, status Status) {
 	Headers(w.Header())
 	if compress {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
-	if s.shards != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+	if s.shards != nil && status == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
 		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
 			s.takeOver(conn, w.Header(), cursor, compress, reader)
@@ -139,7 +140,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.C
 	if compress {
 		p, head = s.gzip, []byte(gzipHeader)
 	}
-	_, err := follow(r.Context(), out, head, cursor, p, reader, false, false)
+	_, err := follow(r.Context(), out, head, cursor, p, reader, &statuses{of: status}, false, false)
 	reader.Left(err)
 	end(r, err)
 }
@@ -167,7 +168,7 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cur
 	var err error
 	greeted := false
 	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
-		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, false, true)
+		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, &statuses{}, false, true)
 		head = nil
 	}
 	switch {

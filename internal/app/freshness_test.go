@@ -1,0 +1,209 @@
+package app_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"freshet"
+	"freshet/client"
+	"freshet/internal/app"
+)
+
+// How fresh a topic is can be seen everywhere: in /v1, in the headers of the document and of streams, as
+// events for those who ask, and as metrics. A poll can be asked for.
+func TestFreshness(t *testing.T) {
+	var polls atomic.Int32
+	var broken atomic.Bool
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		polls.Add(1)
+		if broken.Load() {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write([]byte(`{"a":1}`))
+	}))
+	defer upstream.Close()
+	polled := freshet.Topic{Name: "polled", Kind: freshet.KindSnapshot, Source: freshet.Source{
+		Type: "http-poller", AlwaysOn: true, Config: json.RawMessage(`{"url":"` + upstream.URL + `","pollingPeriod":"PT1H"}`),
+	}}
+	posted := freshet.Topic{Name: "posted", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-post", AlwaysOn: true, StaleAfter: freshet.Duration(300 * time.Millisecond)}}
+	idle := polled
+	idle.Name, idle.Source.AlwaysOn = "idle", false
+	onEveryPath(t, func(t *testing.T, on path) {
+		broken.Store(false)
+		base := on.serve(t, app.Config{Dev: true, Topics: []freshet.Topic{polled, posted, idle}})
+
+		resp, body := do(t, "GET", base+"/live/polled", "")
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Age") == "" || resp.Header.Get("Freshet-Next-Poll") == "" || resp.Header.Get("Freshet-Last-Success") == "" || resp.Header.Get("Freshet-Stale") != "" {
+			t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, body)
+		}
+		if s := status(t, base, "polled"); s.Stale || s.NextPoll.IsZero() || s.LastSuccess.IsZero() || time.Until(s.NextPoll) < 50*time.Minute {
+			t.Errorf("%+v", s)
+		}
+		if s := status(t, base, "idle"); !s.Stale || !strings.Contains(s.StaleReason, "nobody follows") {
+			t.Errorf("%+v", s)
+		}
+
+		// By the clock alone: what was posted gets old.
+		events := statusesOf(t, base+"/live/posted?status=true")
+		if is := next(t, events); is.Stale {
+			t.Errorf("before anything: %+v", is)
+		}
+		do(t, "POST", base+"/live/posted", `{"n":1}`, "Content-Type: application/json")
+		if is := next(t, events); !is.Stale || !strings.Contains(is.StaleReason, "staleAfter, PT0.3S") || is.Age == 0 {
+			t.Errorf("after 300 ms: %+v", is)
+		}
+		do(t, "POST", base+"/live/posted", `{"n":2}`, "Content-Type: application/json")
+		if is := next(t, events); is.Stale {
+			t.Errorf("after news: %+v", is)
+		}
+
+		// By a fault, asked for; over a connection of several topics, and by the client.
+		several := statusesOf(t, base+"/live?topic=polled&topic=posted&status=1")
+		next(t, several)
+		next(t, several)
+		broken.Store(true)
+		before := polls.Load()
+		if resp, body := do(t, "POST", base+"/v1/topics/polled:poll", ""); resp.StatusCode != http.StatusAccepted || !strings.Contains(body, `"state"`) {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+		for {
+			if is := next(t, several); strings.Contains(is.StaleReason, "404") {
+				break
+			}
+		}
+		if polls.Load() == before {
+			t.Error("no poll was made")
+		}
+		if s := status(t, base, "polled"); !s.Stale || s.Fault == nil || !strings.Contains(s.StaleReason, "404") {
+			t.Errorf("%+v", s)
+		}
+		resp, _ = do(t, "GET", base+"/live/polled", "")
+		if resp.Header.Get("Freshet-Stale") != "true" || resp.StatusCode != http.StatusOK {
+			t.Errorf("the last document is served, and said to be stale: %d %v", resp.StatusCode, resp.Header)
+		}
+		_, metrics := do(t, "GET", base+"/metrics", "")
+		if !strings.Contains(metrics, `freshet_source_stale{topic="polled"} 1`) || !strings.Contains(metrics, `freshet_source_staleness_seconds{topic="polled"}`) {
+			t.Error("the metrics do not say that the topic is stale")
+		}
+	})
+}
+
+func TestPollNowIsRefused(t *testing.T) {
+	idle := freshet.Topic{Name: "idle", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", Config: json.RawMessage(`{"url":"http://127.0.0.1:1/"}`)}}
+	posted := freshet.Topic{Name: "posted", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-post", AlwaysOn: true}}
+	limited := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "100")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer limited.Close()
+	busy := freshet.Topic{Name: "busy", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", AlwaysOn: true, Config: json.RawMessage(`{"url":"` + limited.URL + `","pollingPeriod":"PT0.5S","retryMaxAttempts":0}`)}}
+	base := serve(t, app.Config{Dev: true, Topics: []freshet.Topic{idle, posted, busy}})
+	for deadline := time.Now().Add(20 * time.Second); status(t, base, "busy").Fault == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no fault")
+		}
+	}
+	for topic, want := range map[string]int{
+		"idle:poll": http.StatusGone, "posted:poll": http.StatusMethodNotAllowed, "none:poll": http.StatusNotFound, "idle": http.StatusMethodNotAllowed,
+		"idle:pull": http.StatusMethodNotAllowed, "idle:poll?x=1": http.StatusBadRequest, "busy:poll": http.StatusServiceUnavailable,
+	} {
+		resp, body := do(t, "POST", base+"/v1/topics/"+topic, "")
+		if resp.StatusCode != want || topic == "busy:poll" && resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v %s, want %d", topic, resp.StatusCode, resp.Header, body, want)
+		}
+	}
+}
+
+// The Go client yields what it is told of a topic's freshness, beside the document.
+func TestFreshnessOfTheClient(t *testing.T) {
+	posted := freshet.Topic{Name: "posted", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-post", AlwaysOn: true, StaleAfter: freshet.Duration(200 * time.Millisecond)}}
+	base := serve(t, app.Config{Dev: true, Topics: []freshet.Topic{posted}})
+	do(t, "POST", base+"/live/posted", `{"n":1}`, "Content-Type: application/json")
+	cl, err := client.New(base, client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := ""
+	for u, err := range cl.Follow(t.Context(), "posted", client.FollowOptions{Status: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc = string(u.Doc)
+		if u.Type == freshet.TypeStatus && u.Freshness.Stale {
+			break
+		}
+	}
+	if doc != `{"n":1}` {
+		t.Errorf("the document is %s", doc)
+	}
+}
+
+func status(t *testing.T, base, topic string) *freshet.Status {
+	t.Helper()
+	_, body := do(t, "GET", base+"/v1/topics/"+topic, "")
+	var is freshet.Topic
+	if err := json.Unmarshal([]byte(body), &is); err != nil || is.Status == nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return is.Status
+}
+
+// statusesOf follows a stream and passes on its status events, of one topic or several.
+func statusesOf(t *testing.T, url string) <-chan freshet.Freshness {
+	t.Helper()
+	r := request(t, "GET", url, "", "Accept: text/event-stream")
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	found := make(chan freshet.Freshness, 100)
+	go func() {
+		defer close(found)
+		lines, isStatus := bufio.NewScanner(resp.Body), false
+		for lines.Scan() {
+			line := lines.Text()
+			data, isData := strings.CutPrefix(line, "data: ")
+			switch {
+			case strings.HasPrefix(line, "event: "):
+				isStatus = line == "event: status"
+			case isStatus && strings.HasPrefix(line, "id:"):
+				found <- freshet.Freshness{StaleReason: "a status has an id"}
+			case isStatus && isData:
+				var one struct {
+					Topic string
+					Data  *freshet.Freshness
+				}
+				is := freshet.Freshness{}
+				if json.Unmarshal([]byte(data), &one) == nil && one.Topic != "" {
+					is = *one.Data
+				} else if json.Unmarshal([]byte(data), &is) != nil {
+					is.StaleReason = "not JSON: " + data
+				}
+				found <- is
+			}
+		}
+	}()
+	return found
+}
+
+func next(t *testing.T, events <-chan freshet.Freshness) freshet.Freshness {
+	t.Helper()
+	select {
+	case is, ok := <-events:
+		if !ok {
+			t.Fatal("the stream ended")
+		}
+		return is
+	case <-time.After(20 * time.Second):
+		t.Fatal("no status")
+	}
+	panic("unreachable")
+}
