@@ -8,6 +8,7 @@ import (
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
+	"freshet/internal/flow/source/websocket"
 )
 
 // Kinds are all types of source.
@@ -18,5 +19,6 @@ func Kinds() source.Set {
 		kafka.Kind(),
 		salesforce.Kind(),
 		sse.Kind(),
+		websocket.Kind(),
 	}
 }

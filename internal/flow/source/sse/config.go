@@ -1,12 +1,14 @@
 package sse
 
 import (
+	"net/textproto"
 	"net/url"
 	"strconv"
 
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 	"freshet/internal/settings"
 )
 
@@ -18,7 +20,9 @@ type config struct {
 	Freshet  bool             `json:"freshet" doc:"Upstream is a topic of Freshet, or speaks its protocol: patches are applied to the document before them, so that each payload is the whole document, and its errors are told as such. events then counts for nothing"`
 	TextData string           `json:"textData" default:"json" oneof:"json,string" doc:"What the data of an event is: JSON, or any text, which becomes a JSON string"`
 	Idle     freshet.Duration `json:"idleTimeout" default:"PT5M" range:"PT1S..P1D" doc:"A connection on which nothing comes for so long, not even a comment, is made anew; longer than upstream is ever silent"`
-	TLS      source.TLS       `json:"tls" doc:"Certificates other than the system's, where url begins with https"`
+
+	Authorization *credentials.Authorization `json:"authorization" doc:"Credentials for upstream, sent to the origin of url only"`
+	TLS           *credentials.TLS           `json:"tls" doc:"Certificates for the connections to the origin of url, and to authorization.provider"`
 
 	target *url.URL // URL, parsed
 }
@@ -29,11 +33,15 @@ func (c *config) Check(v *settings.Verdict) {
 		c.target = u
 		c.target.Fragment, c.target.RawFragment = "", "" // never sent
 	}
-	source.CheckHeaders(v, c.Headers, map[string]string{
+	reserved := map[string]string{
 		"Last-Event-Id":   "the source says by itself where it is",
 		"Accept-Encoding": "the stream is read as it is",
 		"Range":           "the source needs the whole stream",
-	})
+	}
+	for _, name := range c.Authorization.Headers() {
+		reserved[textproto.CanonicalMIMEHeaderKey(name)] = "authorization sets it"
+	}
+	source.CheckHeaders(v, c.Headers, reserved)
 	for i, name := range c.Events {
 		if name == "" {
 			v.Say("/events/"+strconv.Itoa(i), "must not be empty: events without a name are called message")
@@ -44,11 +52,5 @@ func (c *config) Check(v *settings.Verdict) {
 	}
 	if c.Freshet && c.TextData != "json" {
 		v.Say("/textData", "the data of Freshet is JSON: leave it out")
-	}
-	if c.TLS.Enabled {
-		v.Say("/tls/enabled", "whether TLS is used is what url begins with: https or http")
-	}
-	if c.TLS.Custom() && c.target != nil && c.target.Scheme != "https" {
-		v.Say("/tls", "is of no use where url does not begin with https")
 	}
 }

@@ -2,6 +2,7 @@ package sse
 
 import (
 	"context"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 )
 
 const (
@@ -25,22 +27,14 @@ const (
 // open asks for the stream, and follows redirects. The answer has a body, which the caller closes, and any
 // status that is no redirect.
 func (s *stream) open(ctx context.Context) (*http.Response, error) {
-	client := s.env.Client
-	if s.TLS.Custom() {
-		config, err := s.TLS.Config(s.env.Secrets)
-		if err != nil {
-			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
-		}
-		client = s.env.Secure(config)
-		if c, ok := client.(interface{ Close() }); ok {
-			context.AfterFunc(ctx, c.Close)
-		}
-	}
 	visited := []string{s.target.String()}
 	for from, foreign := s.target, false; ; {
-		resp, err := s.send(ctx, client, from, foreign)
-		if err != nil || !isRedirect(resp.StatusCode) {
-			return resp, err
+		resp, err := s.send(ctx, from, foreign)
+		if err != nil {
+			return nil, s.unreachable(err, len(visited) > 1)
+		}
+		if !isRedirect(resp.StatusCode) {
+			return resp, nil
 		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
 		_ = resp.Body.Close()
@@ -55,7 +49,32 @@ func (s *stream) open(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-func (s *stream) send(ctx context.Context, client source.Client, to *url.URL, foreign bool) (*http.Response, error) {
+// unreachable is a request that got no answer.
+func (s *stream) unreachable(err error, redirected bool) error {
+	if unsigned, ok := errors.AsType[*credentials.Error](err); ok {
+		s.wait(unsigned.RetryAfter)
+		return err
+	}
+	if f, _ := source.FaultOf(err); redirected && f.Code == freshet.FaultConfig {
+		return source.Faultf(freshet.FaultRedirect, "upstream redirects to where Freshet may not go: %s", f.Message)
+	}
+	return err
+}
+
+// send makes one request, and another where the first was refused for a token that has run out.
+func (s *stream) send(ctx context.Context, to *url.URL, foreign bool) (*http.Response, error) {
+	resp, err := s.sendOnce(ctx, to, foreign)
+	if err != nil || foreign || !s.signer.Refused(resp) {
+		return resp, err
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	_ = resp.Body.Close()
+	return s.sendOnce(ctx, to, foreign)
+}
+
+// sendOnce makes one request. A foreign one, to another origin than the configured URL's, has none of the
+// credentials, nor of the configured headers: any of them may be one.
+func (s *stream) sendOnce(ctx context.Context, to *url.URL, foreign bool) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
 	if err != nil {
 		return nil, source.Faultf(freshet.FaultConfig, "the request cannot be made")
@@ -74,7 +93,13 @@ func (s *stream) send(ctx context.Context, client source.Client, to *url.URL, fo
 	if isFieldValue(s.lastID) {
 		r.Header.Set("Last-Event-ID", s.lastID)
 	}
-	return client.Do(r) //nolint:wrapcheck // it says what it is about
+	if foreign {
+		return s.env.Client.Do(r) //nolint:wrapcheck // it says what it is about
+	}
+	if err := s.signer.Sign(ctx, r, nil); err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is about
+	}
+	return s.client.Do(r) //nolint:wrapcheck // it says what it is about
 }
 
 // isFieldValue says whether a text can be sent in a header (RFC 9110 section 5.5).

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/credentials"
 	"freshet/internal/settings"
 )
 
@@ -36,9 +38,11 @@ var notes string
 // A stream is the Source of the type sse.
 type stream struct {
 	config
-	env   source.Env
-	limit int
-	log   *slog.Logger
+	env    source.Env
+	client source.Client // for the origin of the URL
+	signer credentials.Signer
+	limit  int
+	log    *slog.Logger
 
 	lastID    string    // of the last event that the sink has taken: where to resume
 	document  []byte    // of an upstream that is Freshet, as of lastID; nil: there is none
@@ -52,6 +56,11 @@ func newStream(conf json.RawMessage, env source.Env) (source.Source, error) {
 	s := &stream{env: env, limit: int(cmp.Or(env.Limit, freshet.DefaultPayload)), log: cmp.Or(env.Log, slog.New(slog.DiscardHandler))}
 	if wrong := settings.Read(conf, &s.config); wrong != nil {
 		return nil, wrong
+	}
+	s.client = s.TLS.Client(env)
+	var err error
+	if s.signer, err = s.Authorization.New(env); err != nil {
+		return nil, fmt.Errorf("authorization: %w", err)
 	}
 	return s, nil
 }

@@ -180,16 +180,18 @@ func TestRefusals(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request)
 		code   int
 	}{
-		"401":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, 70401},
-		"404":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 70404},
-		"418":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }, freshet.FaultPublication},
-		"500":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, 70500},
-		"no stream":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"a":1}`)) }, freshet.FaultFormat},
-		"compressed":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip"); send(w, "x") }, freshet.FaultFormat},
-		"circle":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, freshet.FaultRedirect},
-		"nowhere":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, freshet.FaultRedirect},
-		"far":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, freshet.FaultRedirect},
-		"forbidden":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound) }, freshet.FaultConfig},
+		"401":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, 70401},
+		"404":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 70404},
+		"418":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }, freshet.FaultPublication},
+		"500":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, 70500},
+		"no stream":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"a":1}`)) }, freshet.FaultFormat},
+		"compressed": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip"); send(w, "x") }, freshet.FaultFormat},
+		"circle":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, freshet.FaultRedirect},
+		"nowhere":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, freshet.FaultRedirect},
+		"far":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, freshet.FaultRedirect},
+		"forbidden": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
+		}, freshet.FaultConfig},
 		"soon over":    {func(w http.ResponseWriter, _ *http.Request) { send(w, "retry: 1\n\n") }, freshet.FaultConnection},
 		"cut":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, freshet.FaultConnection},
 		"never begins": {func(_ http.ResponseWriter, r *http.Request) { hang(r) }, freshet.FaultConnection},
@@ -308,13 +310,13 @@ func TestRedirect(t *testing.T) {
 	to := &freshettest.Sink{}
 	env := freshettest.Env(t)
 	env.Secrets = settings.Vault{Named: map[string]settings.Secret{"key": "s3cret"}}
-	freshettest.Run(t, sse.Kind(), config(home, `"headers":{"X-Api-Key":"secret:key"}`), env, to)
+	freshettest.Run(t, sse.Kind(), config(home, `"headers":{"X-Api-Key":"secret:key"},"authorization":{"type":"bearer","token":"t0ken"}`), env, to)
 	to.Await(t, "2")
 	var got []string
 	for _, r := range append(home.requests(), away.requests()...) {
-		got = append(got, r.URL.Path+"="+r.Header.Get("X-Api-Key"))
+		got = append(got, r.URL.Path+"="+r.Header.Get("X-Api-Key")+r.Header.Get("Authorization"))
 	}
-	if all := strings.Join(got, " "); all != "/stream=s3cret /near=s3cret /end= /back=" {
+	if all := strings.Join(got, " "); all != "/stream=s3cretBearer t0ken /near=s3cretBearer t0ken /end= /back=" {
 		t.Error(all)
 	}
 }
@@ -336,22 +338,23 @@ func TestMistakes(t *testing.T) {
 	for config, pointer := range map[string]string{
 		`{}`:                          "/url",
 		`{"url":"ftp://example.com"}`: "/url",
-		`{"url":"https://user:pass@example.com"}`:                           "/url",
-		`{"url":"http://example.com","headers":{"Last-Event-ID":"1"}}`:      "/headers/Last-Event-ID",
-		`{"url":"http://example.com","headers":{"connection":"close"}}`:     "/headers/connection",
-		`{"url":"http://example.com","headers":{"host":"other"}}`:           "/headers/host",
-		`{"url":"http://example.com","headers":{"a b":"1"}}`:                "/headers/a b",
-		`{"url":"http://example.com","headers":{"a":"1\n2"}}`:               "/headers/a",
-		`{"url":"http://example.com","headers":{"a":"1","A":"2"}}`:          "/headers/a",
-		`{"url":"http://example.com","events":["a",""]}`:                    "/events/1",
-		`{"url":"http://example.com","freshet":true,"events":["snapshot"]}`: "/events",
-		`{"url":"http://example.com","freshet":true,"textData":"string"}`:   "/textData",
-		`{"url":"http://example.com","textData":"xml"}`:                     "/textData",
-		`{"url":"http://example.com","idleTimeout":"PT0S"}`:                 "/idleTimeout",
-		`{"url":"http://example.com","tls":{"ca":"x"}}`:                     "/tls",
-		`{"url":"https://example.com","tls":{"enabled":true}}`:              "/tls/enabled",
-		`{"url":"https://example.com","tls":{"cert":"x"}}`:                  "/tls/key",
-		`{"url":"https://example.com","retry":1}`:                           "/retry",
+		`{"url":"https://user:pass@example.com"}`:                                                                     "/url",
+		`{"url":"http://example.com","headers":{"Last-Event-ID":"1"}}`:                                                "/headers/Last-Event-ID",
+		`{"url":"http://example.com","headers":{"connection":"close"}}`:                                               "/headers/connection",
+		`{"url":"http://example.com","headers":{"host":"other"}}`:                                                     "/headers/host",
+		`{"url":"http://example.com","headers":{"a b":"1"}}`:                                                          "/headers/a b",
+		`{"url":"http://example.com","headers":{"a":"1\n2"}}`:                                                         "/headers/a",
+		`{"url":"http://example.com","headers":{"a":"1","A":"2"}}`:                                                    "/headers/a",
+		`{"url":"http://example.com","events":["a",""]}`:                                                              "/events/1",
+		`{"url":"http://example.com","freshet":true,"events":["snapshot"]}`:                                           "/events",
+		`{"url":"http://example.com","freshet":true,"textData":"string"}`:                                             "/textData",
+		`{"url":"http://example.com","textData":"xml"}`:                                                               "/textData",
+		`{"url":"http://example.com","idleTimeout":"PT0S"}`:                                                           "/idleTimeout",
+		`{"url":"https://example.com","tls":{"enabled":true}}`:                                                        "/tls/enabled",
+		`{"url":"https://example.com","authorization":{"type":"basic"}}`:                                              "/authorization/user",
+		`{"url":"https://example.com","authorization":{"type":"bearer","token":"x"},"headers":{"authorization":"y"}}`: "/headers/authorization",
+		`{"url":"https://example.com","tls":{"cert":"x"}}`:                                                            "/tls/key",
+		`{"url":"https://example.com","retry":1}`:                                                                     "/retry",
 	} {
 		if wrong := sse.Kind().Check(json.RawMessage(config)); len(wrong) != 1 || wrong[0].Pointer != pointer {
 			t.Errorf("%s: %v, want one at %s", config, wrong, pointer)
