@@ -6,6 +6,7 @@ import (
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
+	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
 	"freshet/internal/flow/source/websocket"
@@ -17,6 +18,7 @@ func Kinds() source.Set {
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
+		redis.Kind(),
 		salesforce.Kind(),
 		sse.Kind(),
 		websocket.Kind(),
