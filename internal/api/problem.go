@@ -59,6 +59,8 @@ var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{errBodyCut, http.StatusBadRequest, "body-cut"},
 	{errNoContentYet, http.StatusNotFound, "nothing-yet"},
 	{flow.ErrKeyReused, http.StatusUnprocessableEntity, "idempotency-key-reused"},
+	{flow.ErrUnproven, http.StatusUnauthorized, "unproven"},
+	{flow.ErrReplayed, http.StatusConflict, "replayed"},
 	{errMisdirected, http.StatusMisdirectedRequest, "misdirected"},
 }
 

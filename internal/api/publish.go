@@ -21,7 +21,7 @@ const (
 	maxKey   = 255 // bytes of an Idempotency-Key
 )
 
-// publish takes a payload, or a batch of them, for a topic whose source is http-post.
+// publish takes a payload, or a batch of them, for a topic whose source is http-post or webhook.
 func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	name := freshet.TopicName(r.PathValue("topic"))
 	if err := l.takesPosts(name); err != nil { // whatever the body is
@@ -30,7 +30,7 @@ func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	if err := requireJSON(r, mediaJSON, mediaNDJSON); err != nil {
 		return err
 	}
-	post := flow.Post{Lines: isNDJSON(r)}
+	post := flow.Post{Lines: isNDJSON(r), Header: r.Header}
 	var err error
 	if post.Key, err = idempotencyKey(r.Header); err != nil {
 		return err
@@ -43,8 +43,11 @@ func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	got, err := l.flow.Publish(r.Context(), name, post)
-	if err != nil {
+	switch {
+	case err != nil:
 		return refusedPost(got, err)
+	case got.Reply != "":
+		return replyJSON(w, got.Reply)
 	}
 	return receipt(w, post, got)
 }
@@ -139,6 +142,14 @@ func unquoted(s string) (text string, ok bool) {
 	return "", false
 }
 
+// replyJSON answers a post that is no payload but a question.
+func replyJSON(w http.ResponseWriter, reply string) error {
+	w.Header().Set("Content-Type", mediaJSON)
+	w.WriteHeader(http.StatusOK)
+	_, err := io.WriteString(w, reply+"\n")
+	return afterHeader(err)
+}
+
 // receipt answers a post that is in the journal.
 func receipt(w http.ResponseWriter, post flow.Post, got flow.Receipt) error {
 	h := w.Header()
@@ -165,6 +176,9 @@ func receipt(w http.ResponseWriter, post flow.Post, got flow.Receipt) error {
 
 // refusedPost says what is wrong with a batch line by line, and of one that failed on the way how far it came.
 func refusedPost(got flow.Receipt, err error) error {
+	if errors.Is(err, flow.ErrUnproven) {
+		return known(err, err.Error(), map[string]string{"WWW-Authenticate": "Signature"})
+	}
 	if bad, ok := errors.AsType[flow.BadLines](err); ok {
 		return badLines(bad)
 	}

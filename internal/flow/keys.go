@@ -58,7 +58,11 @@ func newKey(p Post) *key {
 	if p.Lines {
 		kind = "lines "
 	}
-	return &key{id: digestOf("", []byte(p.Key)), body: digestOf(kind, p.Body)}
+	body := p.Body
+	if p.proven { // with the same proof it is the same, even where its sender puts it in other words
+		body = nil
+	}
+	return &key{id: digestOf("", []byte(p.Key)), body: digestOf(kind, body)}
 }
 
 // noteOf is what the journal keeps with events so that the keys of the posts that led to them outlast a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -33,6 +34,10 @@ type Post struct {
 	Body  []byte
 	Lines bool   // each line of the body that is not blank is a payload; else the body is one
 	Key   string // by which it is known when it comes again; empty: by nothing
+	// Header is what came with it, for topics that take only what proves where it comes from.
+	Header http.Header
+
+	proven bool // the key is that of a proof
 }
 
 // A Receipt says what came of a post.
@@ -42,7 +47,14 @@ type Receipt struct {
 	Changed  int              // of those, how many led to an event
 	Last     freshet.Position // of the last of these events; zero: there is none
 	Repeated bool             // it came before, and nothing was stored now
+	Reply    string           // JSON to be answered, and nothing was stored; empty: the receipt is
 }
+
+// What a topic says that takes only what proves where it comes from.
+var (
+	ErrUnproven = source.ErrUnproven
+	ErrReplayed = source.ErrReplayed
+)
 
 // BadLines are the lines of a batch that are no payloads, for which all of it was refused.
 type BadLines []BadLine
@@ -65,7 +77,7 @@ func (b BadLines) Error() string {
 //
 // Errors: freshet.ErrNotAllowed: the topic's source is of another kind; freshet.ErrInactive: nobody follows the
 // topic and it is not always on; a freshet.Fault: the payload is refused; BadLines: a batch is, and
-// freshet.ErrTooLarge, since it has more than MaxLines; ErrKeyReused. Nothing is stored then. Others may come
+// freshet.ErrTooLarge, since it has more than MaxLines; ErrKeyReused; ErrUnproven and ErrReplayed. Nothing is stored then. Others may come
 // amid a batch: the receipt says how much of it is settled. Of what comes next it is not known whether it was
 // stored, but a post that has a key can be repeated, and goes on there.
 func (f *Flow) Publish(ctx context.Context, name freshet.TopicName, post Post) (Receipt, error) {
@@ -73,6 +85,44 @@ func (f *Flow) Publish(ctx context.Context, name freshet.TopicName, post Post) (
 	if err != nil {
 		return Receipt{}, err
 	}
+	if v := t.verifier(); v != nil {
+		return t.publishProven(ctx, v, post)
+	}
+	return t.publishPost(ctx, post)
+}
+
+// verifier is what judges the topic's posts; nil: nothing does.
+func (t *topic) verifier() source.Verifier {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, _ := t.source.(source.Verifier)
+	return v
+}
+
+// publishProven publishes a post if it proves where it comes from. It is known by what proves that, not by a key
+// that somebody else may have chosen.
+func (t *topic) publishProven(ctx context.Context, v source.Verifier, post Post) (Receipt, error) {
+	a, err := v.Verify(source.Delivery{Header: post.Header, Body: post.Body})
+	switch {
+	case err != nil:
+		return Receipt{}, fmt.Errorf("%s: %w", t.name, err)
+	case a.Reply != nil:
+		return Receipt{Reply: string(a.Reply)}, nil
+	}
+	if post.Key = a.Key; a.Key != "" {
+		post.Key, post.proven = "proven "+a.Key, true
+	}
+	got, err := t.publishPost(ctx, post)
+	switch {
+	case err != nil && a.Failed != nil:
+		a.Failed()
+	case err == nil && got.Repeated && a.Once:
+		return got, fmt.Errorf("%s: %w", t.name, ErrReplayed)
+	}
+	return got, err
+}
+
+func (t *topic) publishPost(ctx context.Context, post Post) (Receipt, error) {
 	r, err := t.taker()
 	if err != nil {
 		return Receipt{}, err

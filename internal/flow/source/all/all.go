@@ -9,6 +9,7 @@ import (
 	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
+	"freshet/internal/flow/source/webhook"
 	"freshet/internal/flow/source/websocket"
 )
 
@@ -22,5 +23,6 @@ func Kinds() source.Set {
 		salesforce.Kind(),
 		sse.Kind(),
 		websocket.Kind(),
+		webhook.Kind(),
 	}
 }

@@ -211,17 +211,18 @@ func (f *fake) connect(w http.ResponseWriter, r *http.Request, client, reply str
 			return
 		}
 		if from >= 0 && len(events) > from || at1 {
-			out := "["
+			var out strings.Builder
+			out.WriteString("[")
 			for i, data := range events[max(from, 0):] {
-				out += fmt.Sprintf(`{"channel":"/event/News__e","id":%d,"data":%s},`, i, data)
+				out.WriteString(fmt.Sprintf(`{"channel":"/event/News__e","id":%d,"data":%s},`, i, data))
 			}
-			if out += reply + "}]"; cut > 0 && len(events)-from >= cut {
+			if out.WriteString(reply + "}]"); cut > 0 && len(events)-from >= cut {
 				f.set(func() { f.cut = 0 })
-				w.Header().Set("Content-Length", fmt.Sprint(len(out)))
-				fmt.Fprint(w, out[:strings.Index(out, `"name":`)+3])
+				w.Header().Set("Content-Length", fmt.Sprint(len(out.String())))
+				fmt.Fprint(w, out.String()[:strings.Index(out.String(), `"name":`)+3])
 				return
 			}
-			fmt.Fprint(w, out)
+			fmt.Fprint(w, out.String())
 			return
 		}
 		select {

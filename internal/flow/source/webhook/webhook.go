@@ -1,0 +1,210 @@
+// Package webhook is the source of topics to which others send webhooks, which they sign.
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"freshet"
+	"freshet/internal/flow/source"
+	"freshet/internal/settings"
+)
+
+// config is the configuration of a source of type webhook.
+type config struct {
+	Scheme    string            `json:"scheme" required:"true" oneof:"standard,github,stripe,slack,hmac" doc:"How deliveries are signed. standard: Standard Webhooks, as of Svix and many others; github: X-Hub-Signature-256; stripe: Stripe-Signature; slack: X-Slack-Signature; hmac: any other HMAC of the body, which the members below describe"`
+	Secrets   []settings.Secret `json:"secrets" required:"true" range:"1..8" doc:"The secrets that may have signed: one, or more while it is replaced. Of standard they begin with whsec_"`
+	Tolerance freshet.Duration  `json:"tolerance" default:"PT5M" range:"PT1S..PT1H" doc:"How far the time of a delivery may be from the server's, where it has one"`
+	Replays   string            `json:"replays" default:"refuse" oneof:"refuse,accept" doc:"Of github and hmac, whose signatures hold no time unless timestampHeader says so: whether the same body is taken twice. Refused is what came within a day, among the last 16384 deliveries"`
+
+	Header          string `json:"header" default:"X-Signature" doc:"Of hmac: the header with the signature"`
+	Algorithm       string `json:"algorithm" default:"sha256" oneof:"sha256,sha512,sha1" doc:"Of hmac: the hash function"`
+	Encoding        string `json:"encoding" default:"hex" oneof:"hex,base64" doc:"Of hmac: how the signature is spelled"`
+	Prefix          string `json:"prefix" doc:"Of hmac: what stands before the signature, such as sha256="`
+	TimestampHeader string `json:"timestampHeader" doc:"Of hmac: a header with the time, in seconds or milliseconds since 1970, which signed has to contain"`
+	Signed          string `json:"signed" default:"{body}" range:"1..200" doc:"Of hmac: the text that is signed, in which {body} and {timestamp} stand for these, such as v0:{timestamp}:{body}"`
+}
+
+// Check is what the tags cannot say. It never shows a secret.
+func (c *config) Check(v *settings.Verdict) {
+	for i, s := range c.Secrets {
+		at := "/secrets/" + strconv.Itoa(i)
+		text, isPlain := strings.CutPrefix(string(s), "plain:")
+		named := !isPlain && (strings.HasPrefix(text, "secret:") || strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") || text == settings.Masked)
+		switch {
+		case text == "":
+			v.Say(at, "is empty")
+		case c.Scheme == "standard" && !named && standardKey(text) == nil:
+			v.Say(at, "is not a secret of Standard Webhooks: whsec_ and Base64")
+		}
+	}
+	if c.Scheme != "hmac" {
+		for _, of := range []struct {
+			name  string
+			given bool
+		}{
+			{"header", c.Header != "X-Signature"},
+			{"algorithm", c.Algorithm != "sha256"},
+			{"encoding", c.Encoding != "hex"},
+			{"prefix", c.Prefix != ""},
+			{"timestampHeader", c.TimestampHeader != ""},
+			{"signed", c.Signed != "{body}"},
+		} {
+			if of.given {
+				v.Say("/"+of.name, "is of no use with scheme %.20s, but with hmac", c.Scheme)
+			}
+		}
+		if c.Replays != "refuse" && c.Scheme != "github" {
+			v.Say("/replays", "is of no use with scheme %.20s, but with github and hmac", c.Scheme)
+		}
+		return
+	}
+	checkHeader(v, "/header", c.Header)
+	hasTime := strings.Contains(c.Signed, "{timestamp}")
+	switch {
+	case c.TimestampHeader != "" && !hasTime:
+		v.Say("/signed", "has to contain {timestamp}: a time that is not signed proves nothing")
+	case c.TimestampHeader == "" && hasTime:
+		v.Say("/timestampHeader", "is required: signed contains {timestamp}")
+	case strings.Count(c.Signed, "{body}") != 1 || strings.Count(c.Signed, "{timestamp}") > 1:
+		v.Say("/signed", "has to contain {body}, and nothing twice")
+	}
+	if c.TimestampHeader != "" {
+		checkHeader(v, "/timestampHeader", c.TimestampHeader)
+		if textproto.CanonicalMIMEHeaderKey(c.TimestampHeader) == textproto.CanonicalMIMEHeaderKey(c.Header) {
+			v.Say("/timestampHeader", "is the header of the signature")
+		}
+		if c.Replays != "refuse" {
+			v.Say("/replays", "is of no use with timestampHeader")
+		}
+	}
+}
+
+func checkHeader(v *settings.Verdict, at, name string) {
+	const allowed = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110, 5.6.2
+	if name == "" || strings.Trim(name, allowed) != "" {
+		v.Say(at, "%.40q is not a header name", name)
+	}
+}
+
+// Kind is the type webhook.
+func Kind() source.Kind {
+	return source.Kind{
+		Name:    "webhook",
+		Summary: "Takes webhooks that are sent to the topic, if they are signed as they have to be.",
+		Notes:   notes,
+		Feeds:   []freshet.Kind{freshet.KindEvent, freshet.KindSnapshot},
+		Pushed:  true,
+		Config:  config{},
+		Check:   source.Check[config],
+		New:     newReceiver,
+	}
+}
+
+const notes = "`POST /live/{topic}` with `Content-Type: application/json` is where they are sent: as with `http-post`, but only with a right signature of the whole body. 401 says what is missing or wrong; 202 comes once the journal has the payload. Set `alwaysOn`: without it and without subscribers the answer is 410, on which many senders give up for good.\n\n" +
+	"A delivery is stored once. What comes again with the very same signature is refused with 409. What its sender sends again by itself, with the same id (`webhook-id`; of Stripe `id`, of Slack `event_id` in the body) and a new time, is answered 202 with `Idempotent-Replayed: true`, and not stored again; an `Idempotency-Key` is not looked at. Slack's `url_verification` is answered. The body is the payload; headers are not kept."
+
+func newReceiver(conf json.RawMessage, env source.Env) (source.Source, error) {
+	c := config{}
+	if wrong := settings.Read(conf, &c); wrong != nil {
+		return nil, wrong
+	}
+	return &receiver{config: c, vault: env.Secrets, log: cmp.Or(env.Log, slog.New(slog.DiscardHandler)), seen: newMemory()}, nil
+}
+
+// A receiver is the Source, and the source.Verifier, of the type webhook.
+type receiver struct {
+	config
+	vault settings.Vault
+	log   *slog.Logger
+	seen  *memory // of signatures
+}
+
+// Run waits, so that the topic is accepting. It tells of secrets that cannot be had, which nobody who sends may
+// be told.
+func (r *receiver) Run(ctx context.Context, to source.Sink) error {
+	if _, err := r.keys(); err != nil {
+		to.Fault(ctx, source.Faultf(freshet.FaultConfig, "no webhook can be taken: %v", err), 0)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// keys are those that may have signed.
+func (r *receiver) keys() ([][]byte, error) {
+	all := make([][]byte, len(r.Secrets))
+	for i, s := range r.Secrets {
+		text, err := r.vault.Reveal(s)
+		if err != nil {
+			return nil, fmt.Errorf("secrets/%d: %w", i, err)
+		}
+		if all[i] = []byte(text); r.Scheme == "standard" {
+			all[i] = standardKey(text)
+		}
+		if len(all[i]) == 0 {
+			return nil, fmt.Errorf("secrets/%d: is not a secret of the scheme %s", i, r.Scheme)
+		}
+	}
+	return all, nil
+}
+
+// Verify checks the signature, the time, and that the same did not come before.
+func (r *receiver) Verify(d source.Delivery) (source.Admission, error) {
+	keys, err := r.keys()
+	if err != nil {
+		r.log.Error("a webhook cannot be checked", "err", err)
+		return source.Admission{}, source.Faultf(freshet.FaultConfig, "webhooks cannot be checked now: a secret of the topic cannot be had")
+	}
+	now := time.Now()
+	s, err := r.proof(d, now)
+	if err != nil {
+		return source.Admission{}, err
+	}
+	if !s.by(keys) {
+		return source.Admission{}, unproven("no signature in the header %s is right for this body and any of the topic's secrets", s.header)
+	}
+	if r.Scheme == "slack" {
+		if reply := challenge(d.Body); reply != nil {
+			return source.Admission{Reply: reply}, nil
+		}
+	}
+	if r.Replays == "accept" {
+		return source.Admission{}, nil
+	}
+	identity := s.identity()
+	if !r.seen.add(identity, now, time.Duration(r.Tolerance)) {
+		return source.Admission{}, source.ErrReplayed
+	}
+	a := source.Admission{Key: s.id, Failed: func() { r.seen.forget(identity) }}
+	if a.Key == "" {
+		a.Key, a.Once = identity, true
+	}
+	return a, nil
+}
+
+func unproven(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", source.ErrUnproven, fmt.Sprintf(format, args...))
+}
+
+// challenge is what Slack wants to be answered when it is told of the address; nil: it is an ordinary delivery.
+func challenge(body []byte) []byte {
+	var is struct {
+		Type      string  `json:"type"`
+		Challenge *string `json:"challenge"`
+	}
+	if json.Unmarshal(body, &is) != nil || is.Type != "url_verification" || is.Challenge == nil {
+		return nil
+	}
+	reply, err := json.Marshal(map[string]string{"challenge": *is.Challenge})
+	if err != nil {
+		return nil
+	}
+	return reply
+}
