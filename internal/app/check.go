@@ -66,6 +66,7 @@ func (c *Config) invalid() (found freshet.Invalid) {
 	mistake("/journal/sync", checkSync(c.Journal.Sync))
 	mistake("/drain", within(c.Drain, 0, maxDrain))
 	found = append(found, c.Egress.check().In("/egress")...)
+	found = append(found, c.Files.check().In("/files")...)
 	return append(found, c.invalidTopics()...)
 }
 
@@ -77,7 +78,7 @@ func notNegative(n int) error {
 }
 
 func (c *Config) invalidTopics() (found freshet.Invalid) {
-	sources, first := Sources(c.Secrets.vault()), map[freshet.TopicName]int{}
+	sources, first := Sources(c.Secrets.vault(), c.Files.Allow), map[freshet.TopicName]int{}
 	for i := range c.Topics {
 		t, at := &c.Topics[i], "/topics/"+strconv.Itoa(i)
 		found = append(found, sources.Check(t).In(at)...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,7 @@ type Config struct {
 	Journal JournalConfig    `json:"journal,omitzero"`
 	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
 	Secrets SecretsConfig    `json:"secrets,omitzero"`
+	Files   FilesConfig      `json:"files,omitzero"` // which of this machine's files may be data
 	Topics  []freshet.Topic  `json:"topics,omitempty"`
 
 	Listener net.Listener `json:"-"` // already listening; Listen then only says how it is reached
@@ -133,6 +135,21 @@ type SecretsConfig struct {
 
 func (c SecretsConfig) vault() settings.Vault {
 	return settings.Vault{Named: c.Named, Env: c.Env, Files: c.Files}
+}
+
+// FilesConfig names the folders from which sources of type file may read.
+type FilesConfig struct {
+	Allow []string `json:"allow,omitempty"` // such as /var/spool/orders, with all that is below; none by default
+}
+
+// check returns what is wrong, by pointers into the section.
+func (c FilesConfig) check() (found freshet.Invalid) {
+	for i, folder := range c.Allow {
+		if !filepath.IsAbs(folder) {
+			found = append(found, freshet.FieldError{Pointer: "/allow/" + strconv.Itoa(i), Detail: fmt.Sprintf("%.120q does not begin at the root of the file system", folder)})
+		}
+	}
+	return found
 }
 
 // JournalConfig tunes the durable store.

@@ -225,6 +225,7 @@ type system struct {
 	watch   *watchers
 	kinds   source.Set
 	vault   settings.Vault
+	folders []string
 	origins *origin.Origins
 	sources catalog.Sources
 	made    atomic.Uint64 // sources, so far
@@ -232,7 +233,7 @@ type system struct {
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
-	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), origins: c.Egress.origins(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), folders: c.Files.Allow, origins: c.Egress.origins(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
 	if err := s.openStore(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -262,7 +263,7 @@ func (s *system) openStore(ctx context.Context, c Config) error {
 }
 
 func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err error) {
-	s.sources = Sources(s.vault)
+	s.sources = Sources(s.vault, s.folders)
 	if s.catalog, err = catalog.New(ctx, records{s.journal.Records("topics")}, s.sources); err != nil {
 		return err
 	}
@@ -324,17 +325,21 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 	return kind.New(config, source.Env{
 		Topic: t.Name, ID: journal.ID(t.Name),
 		Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
-		Secrets: s.vault, Origins: s.origins, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
+		Secrets: s.vault, Folders: s.folders, Origins: s.origins, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
 	})
 }
 
 // Sources is what the catalog needs to know of the types of source that there are. Secrets that a topic
-// refers to must be in the vault.
-func Sources(vault settings.Vault) catalog.Sources {
+// refers to must be in the vault, and files that it reads in the folders.
+func Sources(vault settings.Vault, folders []string) catalog.Sources {
 	known := catalog.Sources{}
 	for _, k := range all.Kinds() {
 		check := func(config json.RawMessage) freshet.Invalid {
-			return append(k.Check(config), vault.CheckSecrets(config, k.Config)...)
+			found := append(k.Check(config), vault.CheckSecrets(config, k.Config)...)
+			if k.Within != nil {
+				found = append(found, k.Within(config, folders)...)
+			}
+			return found
 		}
 		known[k.Name] = catalog.SourceType{Kinds: k.Feeds, Check: check, Pushed: k.Pushed, Mask: k.Mask, Unmask: k.Unmask}
 	}

@@ -24,6 +24,9 @@ type Kind struct {
 
 	// Config is a zero value of the struct that its configurations are read into, as package settings says.
 	Config any
+	// Within returns what of the server's own files a configuration in which Check finds nothing would read,
+	// and is in none of the folders; nil where it never reads any.
+	Within func(config json.RawMessage, folders []string) freshet.Invalid
 	// Period is how often a source of a configuration in which Check finds nothing asks upstream; nil
 	// where it never does.
 	Period func(config json.RawMessage) time.Duration
@@ -59,6 +62,8 @@ type Env struct {
 	// Dial connects to a host and port where the server may go, and nothing else does.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Secrets settings.Vault
+	// Folders are those of this machine that files may be read from as data; none by default.
+	Folders []string
 	// Origins keep what all topics ask of one origin within bounds; nil: those of this source alone.
 	Origins *origin.Origins
 	Limit   freshet.Bytes // of one payload; 0 is freshet.DefaultPayload

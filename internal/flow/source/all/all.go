@@ -3,6 +3,7 @@ package all
 
 import (
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/file"
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
@@ -16,6 +17,7 @@ import (
 // Kinds are all types of source.
 func Kinds() source.Set {
 	return source.Set{
+		file.Kind(),
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
