@@ -8,6 +8,7 @@ import (
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/flow/source/redis"
+	"freshet/internal/flow/source/nats"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
 	"freshet/internal/flow/source/webhook"
@@ -22,6 +23,7 @@ func Kinds() source.Set {
 		httppost.Kind(),
 		kafka.Kind(),
 		redis.Kind(),
+		nats.Kind(),
 		salesforce.Kind(),
 		sse.Kind(),
 		websocket.Kind(),
