@@ -3,30 +3,32 @@ package all
 
 import (
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/amqp"
 	"freshet/internal/flow/source/file"
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
-	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/nats"
+	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
 	"freshet/internal/flow/source/webhook"
 	"freshet/internal/flow/source/websocket"
 )
 
-// Kinds are all types of source.
+// Kinds are all types of source, in the order of their names.
 func Kinds() source.Set {
 	return source.Set{
+		amqp.Kind(),
 		file.Kind(),
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
-		redis.Kind(),
 		nats.Kind(),
+		redis.Kind(),
 		salesforce.Kind(),
 		sse.Kind(),
-		websocket.Kind(),
 		webhook.Kind(),
+		websocket.Kind(),
 	}
 }
