@@ -94,7 +94,7 @@ func TestMistakesInFile(t *testing.T) {
 freshet.yaml:1:1: unknown member "listne": did you mean "listen"?
     1 | listne: x
       | ^
-freshet.yaml:5:7: topics/0/source: unknown member "evry": known are alwaysOn, config, type
+freshet.yaml:5:7: topics/0/source: unknown member "evry": known are alwaysOn, config, staleAfter, type
     5 |       evry: 5s
       |       ^`},
 		{"values", "listen: 4440\ndrain: 5 s\nlog: {level: inf, format: xml}\negress: {allow: [10.0.0.0/8, 10.0.0.1/33]}\n", `
