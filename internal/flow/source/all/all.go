@@ -5,11 +5,13 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/amqp"
 	"freshet/internal/flow/source/file"
+	"freshet/internal/flow/source/httpfile"
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/flow/source/nats"
 	"freshet/internal/flow/source/redis"
+	"freshet/internal/flow/source/s3"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/flow/source/sse"
 	"freshet/internal/flow/source/webhook"
@@ -21,11 +23,13 @@ func Kinds() source.Set {
 	return source.Set{
 		amqp.Kind(),
 		file.Kind(),
+		httpfile.Kind(),
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
 		nats.Kind(),
 		redis.Kind(),
+		s3.Kind(),
 		salesforce.Kind(),
 		sse.Kind(),
 		webhook.Kind(),

@@ -116,6 +116,7 @@ func (s *session) run(ctx context.Context, up func()) error {
 			s.told = freshet.Fault{}
 			s.to.Unchanged(ctx, time.Now(), time.Since(began))
 		}
+		s.to.Planned(s.wake)
 		timer := time.NewTimer(max(0, time.Until(s.wake)))
 		select {
 		case <-ctx.Done():
