@@ -20,33 +20,6 @@ import (
 	"freshet/internal/freshettest"
 )
 
-const fayeVersion = "1.4.3"
-
-// faye is the folder of modules with Faye, which is installed there where it is not yet.
-func faye(t *testing.T) (node, modules string) {
-	t.Helper()
-	node = freshettest.Program(t, "apt-get install nodejs", "node", "nodejs")
-	npm := freshettest.Program(t, "apt-get install npm", "npm")
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := filepath.Join(cache, "freshet-test", "faye-"+fayeVersion)
-	modules = filepath.Join(folder, "node_modules")
-	if _, err := os.Stat(filepath.Join(modules, "faye", "package.json")); err == nil {
-		return node, modules
-	}
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), npm, "install", "--no-audit", "--no-fund", "--prefix", folder, "faye@"+fayeVersion)
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		freshettest.Skip(t, "faye cannot be installed by npm: %v: %s", err, out)
-	}
-	return node, modules
-}
-
 // An organisation is Faye, with what of Salesforce it does not have.
 type organisation struct {
 	*freshettest.Process
@@ -55,7 +28,7 @@ type organisation struct {
 
 func startOrganisation(t *testing.T) *organisation {
 	t.Helper()
-	node, modules := faye(t)
+	node, modules := freshettest.NodeModules(t, "faye@1.4.3")
 	folder := t.TempDir()
 	der, err := x509.MarshalPKIXPublicKey(&key().PublicKey)
 	if err != nil {
