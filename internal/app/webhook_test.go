@@ -112,6 +112,10 @@ func TestWebhooks(t *testing.T) {
 		if expect(t, "sent again", resp, text, 202, `"changed":true`); resp.Header.Get("Idempotent-Replayed") != "true" {
 			t.Errorf("it is not said that it came before: %v", resp.Header)
 		}
+		resp, text = post("std", `{"n":"in other words"}`, std("a", now.Add(time.Second), `{"n":"in other words"}`)...)
+		if expect(t, "sent again in other words", resp, text, 202, `"changed":true`); resp.Header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("it is stored twice: %v", resp.Header)
+		}
 		resp, text = post("std", `{"n":1}`, append(std("b", now, `{"n":1}`), `Idempotency-Key: "a"`)...)
 		expect(t, "another of the same body", resp, text, 202, `"changed":true`)
 		resp, text = post("std", `{"n":2}`, std("c", now, `{"n":1}`)...)

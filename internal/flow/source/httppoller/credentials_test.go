@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -134,6 +138,20 @@ func TestCredentialsStayHome(t *testing.T) {
 	if len(seen) == 0 {
 		t.Error("it was never redirected")
 	}
+}
+
+// The body that is posted is what is signed.
+func TestBodyIsSigned(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		h := hmac.New(sha256.New, []byte("s"))
+		fmt.Fprintf(h, "%s %s", r.Method, body)
+		fmt.Fprint(w, len(body) > 0 && r.Header.Get("X-Signature") == hex.EncodeToString(h.Sum(nil)))
+	}))
+	defer api.Close()
+	to := &freshettest.Sink{}
+	freshettest.Run(t, poller(t), `{"url":"`+api.URL+`","method":"POST","body":{"q":1},"authorization":{"type":"hmac","secret":"s","signed":"{method} {body}"}}`, freshettest.Env(t), to)
+	to.Await(t, "true")
 }
 
 // A token endpoint that refuses is told once and not asked again at once; one that fails is.
