@@ -9,6 +9,7 @@ import (
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/httppost"
 	"freshet/internal/flow/source/kafka"
+	"freshet/internal/flow/source/mqtt"
 	"freshet/internal/flow/source/nats"
 	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/s3"
@@ -27,6 +28,7 @@ func Kinds() source.Set {
 		httppoller.Kind(),
 		httppost.Kind(),
 		kafka.Kind(),
+		mqtt.Kind(),
 		nats.Kind(),
 		redis.Kind(),
 		s3.Kind(),
