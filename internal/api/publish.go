@@ -25,6 +25,9 @@ const (
 func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 	name := freshet.TopicName(r.PathValue("topic"))
 	if err := l.takesPosts(name); err != nil { // whatever the body is
+		if l.flow.HasHook(name) {
+			return l.hook(w, r, name)
+		}
 		return err
 	}
 	if err := requireJSON(r, mediaJSON, mediaNDJSON); err != nil {
@@ -50,6 +53,26 @@ func (l *live) publish(w http.ResponseWriter, r *http.Request) error {
 		return replyJSON(w, got.Reply)
 	}
 	return receipt(w, post, got)
+}
+
+// maxHook bounds a webhook that only says that there is news, in bytes.
+const maxHook = 1 << 20
+
+// hook takes a webhook of the upstream of a topic that is polled.
+func (l *live) hook(w http.ResponseWriter, r *http.Request, name freshet.TopicName) error {
+	body, err := bodyOf(w, r, maxHook, false)
+	if err != nil {
+		return err
+	}
+	reply, err := l.flow.Hook(name, r.Header, body)
+	switch {
+	case err != nil:
+		return refusedPost(flow.Receipt{}, err)
+	case reply != nil:
+		return replyJSON(w, string(reply))
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // isNDJSON says which of the media types that publish takes a request has.

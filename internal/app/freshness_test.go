@@ -2,9 +2,14 @@ package app_test
 
 import (
 	"bufio"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -206,4 +211,62 @@ func next(t *testing.T, events <-chan freshet.Freshness) freshet.Freshness {
 		t.Fatal("no status")
 	}
 	panic("unreachable")
+}
+
+// The upstream of a polled topic may say that it has news, with a signature; what it does not tell the timer
+// finds, and that is counted.
+func TestHook(t *testing.T) {
+	var n atomic.Int32
+	var polls atomic.Int32
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		polls.Add(1)
+		_, _ = w.Write([]byte(strconv.Itoa(int(n.Load()))))
+	}))
+	defer upstream.Close()
+	config := func(period, hook string) json.RawMessage {
+		return json.RawMessage(`{"url":"` + upstream.URL + `","pollingPeriod":"` + period + `"` + hook + `}`)
+	}
+	const hook = `,"hook":{"scheme":"github","secrets":["s3cret"],"replays":"accept"}`
+	topic := freshet.Topic{Name: "hooked", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", AlwaysOn: true, Config: config("PT1H", hook)}}
+	plain := freshet.Topic{Name: "plain", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", AlwaysOn: true, Config: config("PT1H", "")}}
+	lost := freshet.Topic{Name: "lost", Kind: freshet.KindSnapshot, Source: freshet.Source{Type: "http-poller", AlwaysOn: true, Config: config("PT0.5S", hook)}}
+	base := serve(t, app.Config{Dev: true, Topics: []freshet.Topic{topic, plain, lost}})
+	for _, topic := range []string{"hooked", "lost"} {
+		if _, body := do(t, "GET", base+"/live/"+topic, ""); body != "0" {
+			t.Fatal(body)
+		}
+	}
+	send := func(topic, secret, body string) (*http.Response, string) {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(body))
+		return do(t, "POST", base+"/live/"+topic, body, "X-Hub-Signature-256: sha256="+hex.EncodeToString(mac.Sum(nil)), "Content-Type: application/x-www-form-urlencoded")
+	}
+	n.Store(1)
+	if resp, body := send("hooked", "wrong", "payload=1"); resp.StatusCode != http.StatusUnauthorized || strings.Contains(body, "s3cret") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if resp, _ := send("plain", "s3cret", "payload=1"); resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("without a hook: %d", resp.StatusCode)
+	}
+	if resp, body := send("hooked", "s3cret", "payload=1"); resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, body := do(t, "GET", base+"/live/hooked", ""); body == "1" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was polled")
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		_, metrics := do(t, "GET", base+"/metrics", "")
+		if strings.Contains(metrics, `freshet_hooks_total{result="accepted",topic="hooked"} 1`) && strings.Contains(metrics, `freshet_hooks_total{result="refused",topic="hooked"} 1`) &&
+			strings.Contains(metrics, `freshet_hook_missed_total{topic="lost"} 1`) && !strings.Contains(metrics, `freshet_hook_missed_total{topic="hooked"}`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the metrics do not count hooks: %v", regexp.MustCompile(`freshet_hook.*`).FindAllString(metrics, -1))
+		}
+	}
 }

@@ -156,6 +156,9 @@ func (r *runner) answerLocked(ctx context.Context, group []*push, err error) {
 			r.recoveredLocked(ctx, p.payload.Time)
 		default:
 			r.stats.polled(r.topic.Name, "changed", p.payload.Took)
+			if p.payload.Missed {
+				r.stats.missed.WithLabelValues(r.stats.label(r.topic.Name)).Inc()
+			}
 		}
 		r.success = p.payload.Time
 	}

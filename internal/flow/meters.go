@@ -23,6 +23,8 @@ type meters struct {
 	diff    prometheus.Histogram
 	latency prometheus.Histogram
 	slow    prometheus.Counter
+	hooks   *prometheus.CounterVec
+	missed  *prometheus.CounterVec
 	lag     prometheus.Histogram
 
 	mu     sync.Mutex
@@ -63,13 +65,21 @@ func newMeters(reg prometheus.Registerer, f *Flow) *meters {
 			Name: "freshet_slow_consumer_disconnects_total",
 			Help: "Subscribers cut because they were too slow.",
 		}),
+		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_hooks_total",
+			Help: "Webhooks by which upstreams told of news, by result: accepted or refused.",
+		}, []string{"topic", "result"}),
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_hook_missed_total",
+			Help: "Changes that a poll by the timer found, and that the upstream should have told by a webhook.",
+		}, []string{"topic"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_subscriber_lag_events",
 			Help: "How many events subscribers lacked when they were written to.", Buckets: []float64{1, 2, 4, 8, 16, 64, 256, 1024},
 		}),
 		labels: map[freshet.TopicName]bool{},
 	}
-	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, m.lag, collector{f, m})
+	reg.MustRegister(m.polls, m.took, m.events, m.bytes, m.saved, m.diff, m.latency, m.slow, m.hooks, m.missed, m.lag, collector{f, m})
 	return m
 }
 
@@ -94,7 +104,7 @@ func (m *meters) forget(name freshet.TopicName) {
 	m.mu.Lock()
 	delete(m.labels, name)
 	m.mu.Unlock()
-	for _, v := range []*prometheus.CounterVec{m.polls, m.events, m.bytes} {
+	for _, v := range []*prometheus.CounterVec{m.polls, m.events, m.bytes, m.hooks, m.missed} {
 		v.DeletePartialMatch(prometheus.Labels{"topic": string(name)})
 	}
 }

@@ -20,6 +20,15 @@ type Poller interface {
 	PollNow() (notBefore time.Time)
 }
 
+// A Hooked is a Source that upstream may tell that there is news.
+type Hooked interface {
+	// HasHook says whether it was configured to take deliveries.
+	HasHook() bool
+	// Hook takes a delivery, if it proves where it comes from, and returns the body of the answer; nil: none.
+	// The errors are those of a Verifier.
+	Hook(d Delivery) (reply []byte, err error)
+}
+
 // A Sink takes what a source obtains. A source makes one call at a time.
 type Sink interface {
 	// Payload offers payloads, in their order; many at once are stored by one write. They are in the
@@ -49,4 +58,6 @@ type Payload struct {
 	// It is stored with the payload, all or nothing, so that a source which starts at Sink.Mark misses
 	// nothing. A payload that changes nothing is not stored, and its mark is with the next that is.
 	Mark string
+	// Missed says that upstream should have told of this payload by a hook, and did not.
+	Missed bool
 }

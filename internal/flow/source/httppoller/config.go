@@ -18,6 +18,7 @@ import (
 	"freshet/internal/egress"
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/formats"
+	"freshet/internal/flow/source/webhook"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
@@ -33,6 +34,7 @@ type config struct {
 	Body           json.RawMessage            `json:"body" doc:"The JSON that POST and PUT send"`
 	GraphQL        *graphQL                   `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
 	PollingPeriod  freshet.Duration           `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
+	Hook           *webhook.Config            `json:"hook" doc:"Takes webhooks of the upstream at POST /live/{topic}, if they are signed so, and polls at once for each; what they hold is not looked at. The timer finds what they miss, and counts it"`
 	Adaptive       *adaptive                  `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`
 	Windows        []window                   `json:"windows" range:"0..16" doc:"Times in which polls are made; without any all the time. What runs outside of them serves the last document"`
 	IgnoreCache    bool                       `json:"ignoreCacheControl" doc:"Polls in each period although an answer says by Cache-Control or Expires (RFC 9111) that it stays as it is for longer"`

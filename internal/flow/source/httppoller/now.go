@@ -57,9 +57,22 @@ func (p *poller) PollNow() (notBefore time.Time) {
 	return notBefore
 }
 
+// HasHook says whether the upstream may tell of news.
+func (p *poller) HasHook() bool { return p.hook != nil }
+
+// Hook polls for a delivery of the upstream.
+func (p *poller) Hook(d source.Delivery) (reply []byte, err error) {
+	a, err := p.hook.Verify(d)
+	if err == nil && a.Reply == nil {
+		p.PollNow()
+	}
+	return a.Reply, err
+}
+
 // sleepUntilDue waits until the next poll is due, or asked for; it returns false when ctx has ended.
 func (p *poller) sleepUntilDue(ctx context.Context, to source.Sink) bool {
 	to.Planned(p.due)
+	p.told = false
 	for {
 		timer := time.NewTimer(time.Until(p.due))
 		select {
@@ -70,6 +83,7 @@ func (p *poller) sleepUntilDue(ctx context.Context, to source.Sink) bool {
 			return false
 		case <-p.turn.asked:
 			timer.Stop()
+			p.told = true
 		}
 		at := time.Now()
 		if e := p.turn.earliest(); e.After(at) {

@@ -23,6 +23,7 @@ import (
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/origin"
+	"freshet/internal/flow/source/webhook"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
@@ -61,7 +62,12 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http-poller: %w", err)
 	}
+	var hook source.Verifier
+	if c.Hook != nil {
+		hook = webhook.NewVerifier(*c.Hook, env)
+	}
 	return &poller{
+		hook:          hook,
 		filter:        c.filter,
 		computedNames: slices.Sorted(maps.Keys(c.Computed)),
 		guard:         guard{schema: c.schema, shrink: c.ShrinkGuard},
@@ -109,7 +115,9 @@ type poller struct {
 	stays   time.Time  // until when the last answer said that it stays as it is
 	rhythm  rhythm
 	turn    turn
-	until   time.Time // upstream asked for no request before
+	hook    source.Verifier // nil: there is none
+	told    bool            // somebody asked for the poll that is made now
+	until   time.Time       // upstream asked for no request before
 	because freshet.Fault
 }
 
@@ -261,6 +269,7 @@ func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, start, 
 		to.Unchanged(ctx, at, took)
 		return true
 	}
+	missed := p.hook != nil && !p.told && p.last != nil
 	p.last, p.valid, p.kept = nil, validators{}, nil // until the sink has taken this one
 	value, fail := p.payload(ctx, a)
 	if fail != nil {
@@ -269,7 +278,7 @@ func (p *poller) deliver(ctx context.Context, to source.Sink, a *answer, start, 
 		to.Fault(ctx, fail.fault, took)
 		return false
 	}
-	if err := to.Payload(ctx, source.Payload{Data: value, Time: at, Took: took, Mark: p.mark(start, len(value))}); err != nil {
+	if err := to.Payload(ctx, source.Payload{Data: value, Time: at, Took: took, Mark: p.mark(start, len(value)), Missed: missed}); err != nil {
 		_, faulty := errors.AsType[freshet.Fault](err)
 		return !faulty // anything else is no reason to ask upstream less often
 	}

@@ -17,8 +17,8 @@ import (
 	"freshet/internal/settings"
 )
 
-// config is the configuration of a source of type webhook.
-type config struct {
+// A Config says how deliveries are signed: the configuration of a source of type webhook, and a part of others.
+type Config struct {
 	Scheme    string            `json:"scheme" required:"true" oneof:"standard,github,stripe,slack,hmac" doc:"How deliveries are signed. standard: Standard Webhooks, as of Svix and many others; github: X-Hub-Signature-256; stripe: Stripe-Signature; slack: X-Slack-Signature; hmac: any other HMAC of the body, which the members below describe"`
 	Secrets   []settings.Secret `json:"secrets" required:"true" range:"1..8" doc:"The secrets that may have signed: one, or more while it is replaced. Of standard they begin with whsec_"`
 	Tolerance freshet.Duration  `json:"tolerance" default:"PT5M" range:"PT1S..PT1H" doc:"How far the time of a delivery may be from the server's, where it has one"`
@@ -33,7 +33,7 @@ type config struct {
 }
 
 // Check is what the tags cannot say. It never shows a secret.
-func (c *config) Check(v *settings.Verdict) {
+func (c *Config) Check(v *settings.Verdict) {
 	for i, s := range c.Secrets {
 		at := "/secrets/" + strconv.Itoa(i)
 		text, isPlain := strings.CutPrefix(string(s), "plain:")
@@ -102,8 +102,8 @@ func Kind() source.Kind {
 		Notes:   notes,
 		Feeds:   []freshet.Kind{freshet.KindEvent, freshet.KindSnapshot},
 		Pushed:  true,
-		Config:  config{},
-		Check:   source.Check[config],
+		Config:  Config{},
+		Check:   source.Check[Config],
 		New:     newReceiver,
 	}
 }
@@ -112,16 +112,24 @@ const notes = "`POST /live/{topic}` with `Content-Type: application/json` is whe
 	"A delivery is stored once. What comes again with the very same signature is refused with 409. What its sender sends again by itself, with the same id (`webhook-id`; of Stripe `id`, of Slack `event_id` in the body) and a new time, is answered 202 with `Idempotent-Replayed: true`, and not stored again; an `Idempotency-Key` is not looked at. Slack's `url_verification` is answered. The body is the payload; headers are not kept."
 
 func newReceiver(conf json.RawMessage, env source.Env) (source.Source, error) {
-	c := config{}
+	c := Config{}
 	if wrong := settings.Read(conf, &c); wrong != nil {
 		return nil, wrong
 	}
-	return &receiver{config: c, vault: env.Secrets, log: cmp.Or(env.Log, slog.New(slog.DiscardHandler)), seen: newMemory()}, nil
+	return newChecked(c, env), nil
 }
+
+func newChecked(c Config, env source.Env) *receiver {
+	return &receiver{Config: c, vault: env.Secrets, log: cmp.Or(env.Log, slog.New(slog.DiscardHandler)), seen: newMemory()}
+}
+
+// NewVerifier judges deliveries to another source than this one, by a configuration in which Check finds
+// nothing.
+func NewVerifier(c Config, env source.Env) source.Verifier { return newChecked(c, env) }
 
 // A receiver is the Source, and the source.Verifier, of the type webhook.
 type receiver struct {
-	config
+	Config
 	vault settings.Vault
 	log   *slog.Logger
 	seen  *memory // of signatures
