@@ -78,9 +78,6 @@ func (c *cluster) runIn(env source.Env, more string, to *freshettest.Sink) (stop
 	before := to.Fine()
 	stop = freshettest.Run(c.t, kafka.Kind(), c.config(more), env, to)
 	freshettest.WaitFor(c.t, 30*time.Second, "the source is connected", func() bool {
-		if f := to.Faults(); len(f) > 0 && to.Fine() == before {
-			c.t.Logf("faults: %v", f)
-		}
 		return to.Fine() > before
 	})
 	return stop
@@ -101,4 +98,12 @@ func (c *cluster) committed(group string) int64 {
 		c.t.Fatal(err)
 	}
 	return resp.Topics[0].Partitions[0].Offset
+}
+
+// numbers are the texts of whole numbers from..to-1.
+func numbers(from, to int) (all []string) {
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
 }

@@ -20,6 +20,7 @@ const (
 
 // read reads until ctx ends, or the session is of no use any more; it then returns why.
 func (s *session) read(ctx context.Context, up func()) error {
+	var lost time.Time // since when no broker answers; zero: one does
 	for told := false; ; {
 		fetches := s.poll(ctx)
 		s.mu.Lock()
@@ -45,8 +46,8 @@ func (s *session) read(ctx context.Context, up func()) error {
 		if err != nil {
 			return err
 		}
-		if broken {
-			if err := s.probe(ctx); err != nil {
+		if broken || !lost.IsZero() {
+			if lost, err = s.probe(ctx, lost); err != nil {
 				return err
 			}
 		}
@@ -63,11 +64,31 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	return s.client.PollRecords(ctx, s.properties.records)
 }
 
-// probe asks whether any broker answers.
-func (s *session) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+// probe asks whether any broker answers, and tells the sink where that changed. lost is since when none does.
+// The client goes on trying, each second, so that one which is started again is soon read from; when it is
+// not back after some time, or nothing but a change of the configuration would help, the session ends.
+func (s *session) probe(ctx context.Context, lost time.Time) (time.Time, error) {
+	limited, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	return s.client.Ping(ctx) //nolint:wrapcheck // explain does
+	err := s.client.Ping(limited)
+	if err == nil || ctx.Err() != nil {
+		if !lost.IsZero() && err == nil {
+			s.to.Unchanged(ctx, time.Now(), 0)
+			lost = time.Time{}
+		}
+		return lost, nil
+	}
+	_, known := faultOf(err, s.Topic, s.group)
+	f, passing := source.FaultOf(err)
+	switch {
+	case !passing || known && !errors.Is(err, context.DeadlineExceeded) || !lost.IsZero() && time.Since(lost) > patience:
+		return lost, err //nolint:wrapcheck // explain does
+	case lost.IsZero():
+		s.log.InfoContext(ctx, "no broker answers", "topic", s.env.Topic, "err", err)
+		s.to.Fault(ctx, f, 0)
+		lost = time.Now()
+	}
+	return lost, nil
 }
 
 // check returns the first error of a poll that ends the session.

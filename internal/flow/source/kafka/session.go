@@ -21,6 +21,7 @@ import (
 const (
 	connectTime = 15 * time.Second       // for the brokers to answer at first
 	probeTime   = 5 * time.Second        // for one of them to answer when a connection failed
+	patience    = time.Minute            // for one of them to be back
 	glance      = time.Second            // how often a quiet source looks after its connections
 	farewell    = 500 * time.Millisecond // for the last commit
 )

@@ -1,0 +1,172 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"freshet/internal/freshettest"
+)
+
+const brokerVersion = "4.1.1"
+
+var fetching sync.Mutex
+
+// jars is the folder with the classes of Apache Kafka, which Maven fetches the first time.
+func jars(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		freshettest.Skip(t, "there is no folder for what is cached: %v", err)
+	}
+	folder := filepath.Join(cache, "freshet-test", "kafka-"+brokerVersion)
+	fetching.Lock() // tests run beside each other
+	defer fetching.Unlock()
+	if _, err := os.Stat(filepath.Join(folder, "done")); err == nil {
+		return folder
+	}
+	mvn := freshettest.Program(t, "apt-get install maven", "mvn")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pom := `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + brokerVersion + `</version></dependency>
+<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+</dependencies></project>`
+	if err := os.WriteFile(filepath.Join(folder, "pom.xml"), []byte(pom), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", filepath.Join(folder, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory="+folder)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		freshettest.Skip(t, "Apache Kafka could not be fetched by Maven: %v: %.500s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "done"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// A broker is Apache Kafka itself, alone in its cluster.
+type broker struct {
+	*freshettest.Process
+	plain, sasl, tls string // its addresses
+	cert             string // the file of its certificate, and of its authority
+}
+
+// password is that of the user p.
+const password = "sword,fish=1"
+
+func startBroker(t *testing.T) *broker {
+	t.Helper()
+	java := freshettest.Program(t, "apt-get install default-jre-headless", "java")
+	classes := filepath.Join(jars(t), "*")
+	folder := t.TempDir()
+	address := func() string { return fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)) }
+	b := &broker{plain: address(), sasl: address(), tls: address(), cert: filepath.Join(folder, "cert.pem")}
+	controller := address()
+	store := certificate(t, folder)
+	const module = "org.apache.kafka.common.security"
+	var lines []string
+	set := func(name, value string, args ...any) { lines = append(lines, name+"="+fmt.Sprintf(value, args...)) }
+	set("process.roles", "broker,controller")
+	set("node.id", "1")
+	set("controller.quorum.voters", "1@%s", controller)
+	set("controller.listener.names", "CONTROLLER")
+	set("inter.broker.listener.name", "PLAIN")
+	set("listeners", "PLAIN://%s,SASL://%s,TLS://%s,CONTROLLER://%s", b.plain, b.sasl, b.tls, controller)
+	set("listener.security.protocol.map", "PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT")
+	set("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER")
+	for _, listener := range []string{"sasl", "tls"} {
+		set("listener.name."+listener+".plain.sasl.jaas.config", module+`.plain.PlainLoginModule required user_p="%s";`, password)
+		set("listener.name."+listener+".scram-sha-256.sasl.jaas.config", module+".scram.ScramLoginModule required;")
+		set("listener.name."+listener+".scram-sha-512.sasl.jaas.config", module+".scram.ScramLoginModule required;")
+		set("listener.name."+listener+".oauthbearer.sasl.jaas.config", module+".oauthbearer.OAuthBearerLoginModule required;")
+	}
+	set("ssl.keystore.type", "PEM")
+	set("ssl.keystore.location", "%s", store)
+	set("ssl.truststore.type", "PEM")
+	set("ssl.truststore.location", "%s", b.cert)
+	set("listener.name.tls.ssl.client.auth", "required")
+	set("log.dirs", "%s", filepath.Join(folder, "data"))
+	set("log.flush.interval.messages", "1") // so that kill -9 loses nothing that was confirmed
+	set("offsets.topic.num.partitions", "1")
+	set("offsets.topic.replication.factor", "1")
+	set("transaction.state.log.num.partitions", "1")
+	set("transaction.state.log.replication.factor", "1")
+	set("transaction.state.log.min.isr", "1")
+	set("broker.session.timeout.ms", "1000") // so that one that was killed may soon be back
+	set("broker.heartbeat.interval.ms", "200")
+	set("group.initial.rebalance.delay.ms", "0")
+	config := filepath.Join(folder, "server.properties")
+	if err := os.WriteFile(config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(java, append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes}, args...)...)
+		cmd.Dir = folder
+		return cmd
+	}
+	format := command("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", config,
+		"--add-scram", "SCRAM-SHA-256=[name=s256,password=swordfish]", "--add-scram", "SCRAM-SHA-512=[name=s512,password=swordfish]")
+	if out, err := format.CombinedOutput(); err != nil {
+		t.Fatalf("format: %v: %s", err, out)
+	}
+	b.Process = freshettest.Start(t, b.plain, func() *exec.Cmd { return command("kafka.Kafka", config) })
+	return b
+}
+
+// certificate writes a certificate of 127.0.0.1, and its key, to cert.pem and key.pem of a folder, and both to a
+// third file, whose name it returns. Other than those of package selfsigned it has a subject: Java wants one.
+func certificate(t *testing.T, folder string) (both string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	for name, text := range map[string][]byte{"cert.pem": certPEM, "key.pem": keyPEM, "both.pem": append(keyPEM, certPEM...)} {
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(folder, "both.pem")
+}
+
+// create makes a topic.
+func (c *cluster) create(topic string, partitions int32) {
+	c.t.Helper()
+	freshettest.WaitFor(c.t, time.Minute, "the topic "+topic+" is there", func() bool {
+		return c.tryCreate(topic, partitions)
+	})
+}
