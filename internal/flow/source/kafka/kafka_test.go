@@ -279,16 +279,20 @@ func TestAnotherTopic(t *testing.T) {
 // TestMorePartitions adds one, with a record before the source can know of it.
 func TestMorePartitions(t *testing.T) {
 	t.Parallel()
-	for _, running := range []bool{true, false} {
-		t.Run(fmt.Sprint("while it runs ", running), func(t *testing.T) {
+	for _, when := range []string{"while it runs", "while it does not", "before it had a record"} {
+		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			c, _ := fake(t, 1)
 			c.write("0")
 			to := &freshettest.Sink{}
 			stop := c.run(`,"consumerProperties":{"metadata.max.age.ms":10000}`, to)
-			c.write("1")
-			to.Await(t, "1")
-			if !running {
+			var want []string
+			if when != "before it had a record" {
+				c.write("1")
+				want = append(want, "1")
+				to.Await(t, want...)
+			}
+			if when != "while it runs" {
 				stop()
 			}
 			req := kmsg.NewPtrCreatePartitionsRequest()
@@ -300,10 +304,10 @@ func TestMorePartitions(t *testing.T) {
 			}
 			c = connect(t, c.servers)
 			c.writeRecord(&kgo.Record{Partition: 1, Value: []byte("2")})
-			if !running {
+			if when != "while it runs" {
 				c.run(``, to)
 			}
-			to.Await(t, "1", "2")
+			to.Await(t, append(want, "2")...)
 		})
 	}
 }
@@ -341,8 +345,9 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestTransaction reads only what is committed, and begins in the midst of none.
+// TestTransaction reads only what is committed, and begins with the transaction in whose midst it starts.
 func TestTransaction(t *testing.T) {
+	t.Parallel()
 	c, _ := fake(t, 1)
 	other := connect(t, c.servers, kgo.TransactionalID("a transaction"))
 	produce := func(v string, end kgo.TransactionEndTry) {
@@ -355,12 +360,19 @@ func TestTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := other.client.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	other.write("0")
 	committed, not := &freshettest.Sink{}, &freshettest.Sink{}
 	c.run(`,"consumerProperties":{"isolation.level":"read_committed","group.id":"a"}`, committed)
 	c.run(`,"consumerProperties":{"isolation.level":"read_uncommitted","group.id":"b"}`, not)
+	if err := other.client.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
 	produce("1", kgo.TryAbort)
 	produce("2", kgo.TryCommit)
-	committed.Await(t, "2")
+	committed.Await(t, "0", "2")
 	not.Await(t, "1", "2")
 }
 

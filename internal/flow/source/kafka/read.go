@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"freshet"
@@ -33,11 +34,11 @@ func (s *session) read(ctx context.Context, up func()) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		s.commitStarts(ctx)
 		if assigned && !told {
 			up()
 			told = true
 		}
-		s.commitStarts(ctx)
 		if !s.handle(ctx, fetches.Records()) {
 			return nil
 		}
@@ -104,11 +105,22 @@ func (s *session) check(ctx context.Context, fetches kgo.Fetches) error {
 		case isLarge:
 			s.to.Fault(ctx, source.Faultf(freshet.FaultSize, "the records of partition %d from offset %d on are too large when they are decompressed, and are skipped", large.Partition, large.Offset), 0)
 			s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.Topic: {large.Partition: {Epoch: large.Epoch, Offset: large.NextOffset}}})
+		case isOffline(e.Err):
+			s.note(func() { s.broken = true }) // probe sees whether the client can join again
 		default:
 			return e.Err
 		}
 	}
 	return nil
+}
+
+// isOffline says whether the group was left only because a connection failed.
+func isOffline(err error) bool {
+	_, isGroup := errors.AsType[*kgo.ErrGroupSession](err)
+	_, isAnswer := errors.AsType[*kerr.Error](err)
+	_, isOurs := errors.AsType[freshet.Fault](err)
+	_, passing := source.FaultOf(err)
+	return isGroup && !isAnswer && !isOurs && passing
 }
 
 // handle hands the records over, and lets those be committed that are in the journal. It returns false when
