@@ -323,7 +323,7 @@ func TestShared(t *testing.T) {
 	n := 0
 	write := func() {
 		for p := range int32(2) {
-			c.writeRecord(&kgo.Record{Partition: p, Value: []byte(fmt.Sprint(n))})
+			c.writeRecord(&kgo.Record{Partition: p, Value: fmt.Append(nil, n)})
 			n++
 		}
 	}

@@ -223,4 +223,3 @@ func (l *lines) mend() {
 	defer l.mu.Unlock()
 	l.down = false
 }
-
