@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,50 +34,73 @@ type readCloser struct{ *strings.Reader }
 
 func (readCloser) Close() error { return nil }
 
-// origin answers like canned, over a connection, at the least cost that an origin can have.
-func origin304(b *testing.B, document string) (url string) {
+// originOf starts a process that answers like canned, over connections, so that its processor time is not
+// counted.
+func originOf(b *testing.B, size int) (url string) {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // no name is looked up
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestOriginOfBenchmark$")
+	cmd.Env = append(os.Environ(), "FRESHET_BENCH_ORIGIN="+strconv.Itoa(size))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = l.Close() })
-	full := fmt.Sprintf("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: %d\r\n\r\n%s", len(document), document)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				in, conditional := bufio.NewReader(conn), false
-				for {
-					line, err := in.ReadSlice('\n')
-					if err != nil {
-						return
-					}
-					conditional = conditional || strings.HasPrefix(string(line), "If-None-Match")
-					if len(line) > 2 {
-						continue
-					}
-					answer := full
-					if conditional {
-						answer = "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n"
-					}
-					if _, err := conn.Write([]byte(answer)); err != nil {
-						return
-					}
-					conditional = false
-				}
-			}()
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// TestOriginOfBenchmark is not a test but the other process.
+func TestOriginOfBenchmark(t *testing.T) {
+	size, err := strconv.Atoi(os.Getenv("FRESHET_BENCH_ORIGIN"))
+	if err != nil {
+		return // nobody benchmarks
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := `"` + strings.Repeat("x", size) + `"`
+	fmt.Println("http://" + l.Addr().String() + "/")
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
 		}
-	}()
-	return "http://" + l.Addr().String() + "/"
+		go answer304(conn, fmt.Sprintf("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: %d\r\n\r\n%s", len(document), document))
+	}
+}
+
+func answer304(conn net.Conn, full string) {
+	defer func() { _ = conn.Close() }()
+	in, conditional := bufio.NewReader(conn), false
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		conditional = conditional || strings.HasPrefix(string(line), "If-None-Match")
+		if len(line) > 2 {
+			continue
+		}
+		answer := full
+		if conditional {
+			answer = "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n"
+		}
+		if _, err := conn.Write([]byte(answer)); err != nil {
+			return
+		}
+		conditional = false
+	}
 }
 
 // BenchmarkNotModified is a poll that upstream answers with 304: what the poller does of it by itself, and
-// with the HTTP client and a connection, whose other end is the same process. Neither grows with the document.
+// with the HTTP client and a connection to another process. Neither grows with the document.
 func BenchmarkNotModified(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		document := `"` + strings.Repeat("x", size) + `"`
@@ -84,7 +110,7 @@ func BenchmarkNotModified(b *testing.B) {
 		b.Run(fmt.Sprintf("loopback/%s", freshet.Bytes(size)), func(b *testing.B) {
 			env := freshettest.Env(b)
 			env.Limit = 4 << 20
-			polls(b, origin304(b, document), env)
+			polls(b, originOf(b, size), env)
 		})
 	}
 }
