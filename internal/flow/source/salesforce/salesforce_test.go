@@ -1,6 +1,8 @@
 package salesforce_test
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -13,12 +15,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"freshet"
+	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/salesforce"
 	"freshet/internal/freshettest"
 )
@@ -51,6 +56,8 @@ type fake struct {
 	answer   func(string) string // of a message in short, what is said instead; "": as usual
 	status   int                 // of answers; 0: 200
 	notToken bool                // no token is given
+	audience string              // of assertions; "": the fake
+	version  string              // of the API; "": 61.0
 	cut      int                 // the answer with so many events is cut off
 	changed  chan struct{}
 }
@@ -99,7 +106,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.token(w, r)
 		return
 	}
-	if r.URL.Path != "/cometd/61.0" {
+	if r.URL.Path != "/cometd/"+cmp.Or(f.version, "61.0") {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -161,7 +168,7 @@ func (f *fake) token(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	claims := jwt.MapClaims{}
 	_, err := jwt.ParseWithClaims(r.PostForm.Get("assertion"), claims, func(*jwt.Token) (any, error) { return &key().PublicKey, nil }, jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired())
-	if err != nil || claims["iss"] != "the-app" || claims["sub"] != "user@example.com" || claims["aud"] != f.URL {
+	if err != nil || claims["iss"] != "the-app" || claims["sub"] != "user@example.com" || claims["aud"] != cmp.Or(f.audience, f.URL) {
 		f.t.Errorf("assertion %v: %v", claims, err)
 	}
 	if f.notToken {
@@ -286,6 +293,67 @@ func TestReplayFromEarliest(t *testing.T) {
 	freshettest.Run(t, salesforce.Kind(), f.config(`,"replayFrom":"earliest"`), freshettest.Env(t), to)
 	to.Await(t, f.data(2, 3)...)
 }
+
+// Where assertions are for somebody else, and the API has another version, and the pauses are long ones.
+func TestOptions(t *testing.T) {
+	f := newFake(t)
+	f.audience, f.version, f.status = "https://login.example", "60.0", http.StatusServiceUnavailable
+	to := &freshettest.Sink{}
+	config := strings.Replace(f.config(`,"audience":"https://login.example","apiVersion":"60.0","retryBackOffFactor":10`), `"retryBackOffInitialDuration":"PT0S","retryBackOffMaxDuration":"PT0.1S"`, `"retryBackOffInitialDuration":"PT0.01S","retryBackOffMaxDuration":"PT10S"`, 1)
+	env := freshettest.Env(t)
+	freshettest.Run(t, salesforce.Kind(), config, env, to)
+	freshettest.WaitFor(t, 20*time.Second, "it is tried again", func() bool { return len(f.heard()) > 1 })
+	f.set(func() { f.status = 0 })
+	freshettest.WaitFor(t, 20*time.Second, "connected", func() bool { return to.Fine() > 0 })
+	f.publish("a")
+	to.Await(t, f.data(1)...)
+}
+
+// The pauses between attempts grow as configured: at once, where the first is of no length and none is longer.
+func TestPauses(t *testing.T) {
+	for _, tt := range []struct {
+		options string
+		most    time.Duration // for eleven attempts
+		least   time.Duration
+	}{
+		{`"retryBackOffInitialDuration":"PT0S","retryBackOffMaxDuration":"PT10S"`, time.Hour, 0},
+		{`"retryBackOffInitialDuration":"PT10S","retryBackOffMaxDuration":"PT0S"`, time.Hour, 0},
+		{`"retryBackOffInitialDuration":"PT10S","retryBackOffMaxDuration":"PT10S"`, 100 * time.Second, 10 * time.Second},
+		{`"retryBackOffInitialDuration":"PT1S","retryBackOffMaxDuration":"PT1M","retryBackOffFactor":10`, 600 * time.Second, 30 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client := down{}
+			env := source.Env{Client: client}
+			config := `{"loginUrl":"https://a.example","instanceUrl":"https://b.example","clientId":"c","username":"u","channel":"/event/News__e","privateKey":` + quoted(keyPEM()) + `,"retryMaxAttempts":10,` + tt.options + `}`
+			s, err := salesforce.Kind().New(json.RawMessage(config), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			to := &freshettest.Sink{}
+			begun := time.Now()
+			done := make(chan error, 1)
+			go func() { done <- s.Run(ctx, to) }()
+			for len(to.Faults()) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			took := time.Since(begun)
+			if none := tt.least == 0; none && took > 10*time.Millisecond || took < tt.least || took > tt.most {
+				t.Errorf("%s: eleven attempts took %v", tt.options, took)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// down is a client to whom nobody answers.
+type down struct{}
+
+func (down) Do(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 
 // What a topic missed and Salesforce does not keep is told, and the rest is not lost.
 func TestTooLongAway(t *testing.T) {
