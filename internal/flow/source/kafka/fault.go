@@ -45,6 +45,8 @@ func faultOf(err error, topic, group string) (f freshet.Fault, ok bool) {
 		return source.Faultf(freshet.FaultHTTP+403, "this user may not use the cluster"), true
 	case is(kerr.UnknownTopicOrPartition, kerr.UnknownTopicID):
 		return source.Faultf(freshet.FaultHTTP+404, "there is no topic %s in the Kafka cluster", topic), true
+	case is(kerr.OffsetOutOfRange):
+		return source.Faultf(freshet.FaultConfig, "the records of %s that are next are gone, and readFrom is none", topic), true
 	case is(kerr.InconsistentGroupProtocol):
 		return source.Faultf(freshet.FaultConfig, "the others in the consumer group %s assign partitions in another way: set partition.assignment.strategy as they have it", group), true
 	case is(kerr.InvalidSessionTimeout):

@@ -276,6 +276,38 @@ func TestAnotherTopic(t *testing.T) {
 	to.Await(t, numbers(0, 8)...)
 }
 
+// TestDeletedRecords has Kafka delete records before they were read, as its retention does.
+func TestDeletedRecords(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"earliest", "latest"} {
+		t.Run(from, func(t *testing.T) {
+			c, k := fake(t, 1)
+			to := &freshettest.Sink{}
+			stop := c.run(`,"readFrom":"`+from+`"`, to)
+			c.write("0")
+			to.Await(t, "0")
+			stop()
+			c.write("1", "2", "3")
+			if err := k.DeleteRecords("prices", 0, 3); err != nil {
+				t.Fatal(err)
+			}
+			c.run(`,"readFrom":"`+from+`"`, to)
+			to.Await(t, "0", "3")
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		c, k := fake(t, 1)
+		c.write("0", "1", "2")
+		c.commit("topicid", 1)
+		if err := k.DeleteRecords("prices", 0, 2); err != nil {
+			t.Fatal(err)
+		}
+		to := &freshettest.Sink{}
+		freshettest.Run(t, kafka.Kind(), c.config(`,"readFrom":"none"`), freshettest.Env(t), to)
+		awaitFault(t, to, freshet.FaultConfig, "are gone")
+	})
+}
+
 // TestMorePartitions adds one, with a record before the source can know of it.
 func TestMorePartitions(t *testing.T) {
 	t.Parallel()
