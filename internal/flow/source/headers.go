@@ -3,10 +3,14 @@ package source
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"freshet"
 	"freshet/internal/settings"
 )
 
@@ -45,4 +49,35 @@ func connectionHeader(name string) string {
 // isToken is RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	return s != "" && strings.Trim(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// RetryAfter is for how long an answer wants no other request, by the server's clock where it gives a time
+// (RFC 9110 section 10.2.3); 0: it does not say. At most an hour of it is obeyed.
+func RetryAfter(h http.Header) time.Duration {
+	const longest = time.Hour
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return min(longest, time.Duration(seconds)*time.Second)
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	now := time.Now()
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(longest, max(0, at.Sub(now)))
+}
+
+// FaultOfStatus is what subscribers are told of an answer with a status that is none of success. instead says
+// in place of what it came, such as " in place of a stream".
+func FaultOfStatus(status int, instead string) freshet.Fault {
+	code := freshet.FaultPublication
+	switch status {
+	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
+		code = freshet.FaultHTTP + status
+	}
+	// The name is of our own list: the phrase that upstream sends is upstream's.
+	return Faultf(code, "upstream answered %s%s", strings.TrimSpace(strconv.Itoa(status)+" "+http.StatusText(status)), instead)
 }

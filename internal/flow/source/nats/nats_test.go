@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -665,4 +666,74 @@ func TestServerThatIsKilled(t *testing.T) {
 	}
 	stop()
 	stopDurable()
+}
+
+// counted counts the writes that the journal would make.
+type counted struct {
+	*freshettest.Sink
+	writes, most atomic.Int64
+}
+
+func (c *counted) Payload(ctx context.Context, ps ...source.Payload) error {
+	time.Sleep(time.Millisecond)
+	c.writes.Add(1)
+	c.most.Store(max(c.most.Load(), int64(len(ps))))
+	return c.Sink.Payload(ctx, ps...)
+}
+
+// What is there together is written together.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	address := start(t, nil)
+	nc, js := dial(t, address)
+	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	for _, options := range []string{`"subject":"a"`, `"stream":"S","deliver":"all"`, `"stream":"S","deliver":"all","durable":"d"`} {
+		to := &counted{Sink: &freshettest.Sink{}}
+		stop := freshettest.Run(t, nats.Kind(), config(address, options), freshettest.Env(t), to)
+		connected(t, to.Sink, 1)
+		for i := range 2000 {
+			if options == `"subject":"a"` {
+				_ = nc.Publish("a", []byte(strconv.Itoa(i)))
+				_ = nc.Publish("s", []byte(strconv.Itoa(i)))
+			}
+		}
+		to.Await(t, numbers(0, 2000)...)
+		if writes, most := to.writes.Load(), to.most.Load(); writes > 300 || most < 50 || most > source.BatchPayloads {
+			t.Errorf("%s: %d writes, the largest of %d payloads", options, writes, most)
+		}
+		stop()
+	}
+}
+
+// A source that ends leaves nothing behind.
+func TestNothingIsLeft(t *testing.T) {
+	address := start(t, nil)
+	_, js := dial(t, address)
+	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	run := func() {
+		for _, options := range []string{`"subject":"a"`, `"stream":"S","deliver":"all"`, `"stream":"S","deliver":"all","durable":"d"`} {
+			to := &freshettest.Sink{}
+			stop := freshettest.Run(t, nats.Kind(), config(address, options), freshettest.Env(t), to)
+			connected(t, to, 1)
+			stop()
+		}
+	}
+	clients := func() int { // the server, which is in this process too, keeps goroutines for consumers until they go
+		stacks := make([]byte, 8<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		n := 0
+		for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+			if strings.Contains(stack, "nats-io/nats.go") || strings.Contains(stack, "freshet/internal/flow/source") {
+				n++
+			}
+		}
+		return n
+	}
+	run()
+	time.Sleep(time.Second)
+	before := clients()
+	for range 10 {
+		run()
+	}
+	freshettest.WaitFor(t, 10*time.Second, "no goroutine more than before", func() bool { return clients() <= before })
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -154,13 +153,8 @@ func port(u *url.URL) string {
 // judge says what is wrong with an answer that should be a stream.
 func (s *stream) judge(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		s.wait(retryAfter(resp.Header, time.Now()))
-		code := freshet.FaultPublication
-		switch resp.StatusCode {
-		case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-			code = freshet.FaultHTTP + resp.StatusCode
-		}
-		return source.Faultf(code, "upstream answered %s", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
+		s.wait(source.RetryAfter(resp.Header))
+		return source.FaultOfStatus(resp.StatusCode, "")
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return source.Faultf(freshet.FaultFormat, "upstream's answer is no event stream: its Content-Type is not text/event-stream")
@@ -169,18 +163,6 @@ func (s *stream) judge(resp *http.Response) error {
 		return source.Faultf(freshet.FaultFormat, "upstream's answer has a content encoding that was not asked for")
 	}
 	return nil
-}
-
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0: there is none.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }
 
 // wait lets the next request begin no earlier than after d.

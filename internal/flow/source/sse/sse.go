@@ -127,16 +127,19 @@ func (s *stream) read(ctx context.Context, to source.Sink, r *reader) error {
 			return nil
 		}
 		s.lastID = r.lastID
-		s.wait(r.retry)
 		if err == nil {
 			continue
 		}
+		s.wait(r.retry)
 		if errors.Is(err, errAnew) {
 			return s.anew()
 		}
 		s.log.DebugContext(ctx, "the stream ended", "err", err)
 		if s.barren++; any || time.Since(began) > 10*time.Second {
 			s.barren = 0
+		}
+		if s.barren > 1 { // it takes connections, and has no use for them
+			s.wait(source.Jitter(source.BackOff(s.barren, time.Second, time.Minute, 1)))
 		}
 		if s.barren >= 3 {
 			return source.Faultf(freshet.FaultConnection, "upstream ends the stream again and again before an event has come")

@@ -1,13 +1,17 @@
 package sse_test
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,7 +195,7 @@ func TestRefusals(t *testing.T) {
 		"far":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, freshet.FaultRedirect},
 		"forbidden": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
-		}, freshet.FaultConfig},
+		}, freshet.FaultRedirect},
 		"soon over":    {func(w http.ResponseWriter, _ *http.Request) { send(w, "retry: 1\n\n") }, freshet.FaultConnection},
 		"cut":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, freshet.FaultConnection},
 		"never begins": {func(_ http.ResponseWriter, r *http.Request) { hang(r) }, freshet.FaultConnection},
@@ -284,6 +288,24 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// While the journal takes its time, nothing is read, which is no silence of upstream.
+func TestSlowJournalIsNotIdle(t *testing.T) {
+	t.Parallel()
+	u := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		send(w, fmt.Sprintf("data: %d\n\n", n))
+		time.Sleep(100 * time.Millisecond)
+		send(w, fmt.Sprintf("data: %d\n\n", n*10))
+		hang(r)
+	})
+	slow := sync.OnceFunc(func() { time.Sleep(2500 * time.Millisecond) })
+	to := &freshettest.Sink{Refuse: func(source.Payload) error { slow(); return nil }}
+	freshettest.Run(t, sse.Kind(), config(u, `"idleTimeout":"PT1S"`), freshettest.Env(t), to)
+	freshettest.WaitFor(t, 10*time.Second, "two payloads", func() bool { return len(to.Payloads()) >= 2 })
+	if got := to.Payloads(); got[0] != "1" || got[1] != "10" {
+		t.Errorf("%v", got)
+	}
+}
+
 // Headers go to the origin of the URL alone, and not back to it once a redirect has left it.
 func TestRedirect(t *testing.T) {
 	t.Parallel()
@@ -360,4 +382,70 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s: %v, want one at %s", config, wrong, pointer)
 		}
 	}
+}
+
+// counted counts the writes that the journal would make.
+type counted struct {
+	*freshettest.Sink
+	writes, most atomic.Int64
+}
+
+func (c *counted) Payload(ctx context.Context, ps ...source.Payload) error {
+	time.Sleep(time.Millisecond)
+	c.writes.Add(1)
+	c.most.Store(max(c.most.Load(), int64(len(ps))))
+	return c.Sink.Payload(ctx, ps...)
+}
+
+// What is there together is written together.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	u := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		var all strings.Builder
+		for i := range 2000 {
+			fmt.Fprintf(&all, "id: %d\ndata: %d\n\n", i, i)
+		}
+		send(w, all.String())
+		hang(r)
+	})
+	to := &counted{Sink: &freshettest.Sink{}}
+	freshettest.Run(t, sse.Kind(), config(u, ""), freshettest.Env(t), to)
+	var want []string
+	for i := range 2000 {
+		want = append(want, strconv.Itoa(i))
+	}
+	to.Await(t, want...)
+	if writes, most := to.writes.Load(), to.most.Load(); writes > 200 || most < 50 || most > source.BatchPayloads {
+		t.Errorf("%d writes, the largest of %d payloads", writes, most)
+	}
+}
+
+// A source that ends leaves nothing behind.
+func TestNothingIsLeft(t *testing.T) {
+	u := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		var all strings.Builder
+		for i := range 2000 {
+			fmt.Fprintf(&all, "id: %d\ndata: %d\n\n", i, i)
+		}
+		send(w, all.String())
+		hang(r)
+	})
+	run := func() {
+		to := &freshettest.Sink{}
+		stop := freshettest.Run(t, sse.Kind(), config(u, ""), freshettest.Env(t), to)
+		freshettest.WaitFor(t, 10*time.Second, "a payload", func() bool { return len(to.Payloads()) > 0 })
+		began := time.Now()
+		if stop(); time.Since(began) > time.Second {
+			t.Errorf("stopped after %v", time.Since(began))
+		}
+	}
+	run()
+	before := runtime.NumGoroutine()
+	for range 20 {
+		run()
+	}
+	freshettest.WaitFor(t, 10*time.Second, "no goroutine more than before", func() bool {
+		u.CloseClientConnections()
+		return runtime.NumGoroutine() <= before+5
+	})
 }

@@ -12,8 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +52,9 @@ type socket struct {
 	signer credentials.Signer
 	limit  int64
 	log    *slog.Logger
+
+	notBefore time.Time // when upstream may be asked again
+	short     int       // connections in a row that soon ended
 }
 
 func newSocket(conf json.RawMessage, env source.Env) (source.Source, error) {
@@ -72,10 +73,14 @@ func newSocket(conf json.RawMessage, env source.Env) (source.Source, error) {
 // Run takes messages until ctx ends.
 func (s *socket) Run(ctx context.Context, to source.Sink) error {
 	source.Stay(ctx, to, s.log, func(ctx context.Context, up func()) error {
+		if !source.Sleep(ctx, time.Until(s.notBefore)) {
+			return nil
+		}
 		conn, err := s.open(ctx)
 		if err != nil {
 			return err
 		}
+		defer s.closed(time.Now())
 		defer func() { _ = conn.CloseNow() }()
 		if err := s.subscribe(ctx, conn); err != nil {
 			return ended(err)
@@ -84,6 +89,17 @@ func (s *socket) Run(ctx context.Context, to source.Sink) error {
 		return ended(s.receive(ctx, to, conn))
 	})
 	return nil
+}
+
+// closed lets the next connection wait where upstream soon ends those that it has taken, as it may do with a
+// reader that it does not know.
+func (s *socket) closed(opened time.Time) {
+	if s.short++; time.Since(opened) > 10*time.Second {
+		s.short = 0
+	}
+	if s.short > 1 {
+		s.notBefore = time.Now().Add(source.Jitter(source.BackOff(s.short, time.Second, time.Minute, 1)))
+	}
 }
 
 // RoundTrip sends the request that opens the connection, by the one client that may.
@@ -137,12 +153,8 @@ func (s *socket) refused(resp *http.Response, err error) error {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return source.Faultf(freshet.FaultRedirect, "upstream answered %d, a redirect, which is not followed: set url to where it leads", resp.StatusCode)
 	}
-	code := freshet.FaultPublication
-	switch resp.StatusCode {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		code = freshet.FaultHTTP + resp.StatusCode
-	}
-	return source.Faultf(code, "upstream answered %s in place of opening a WebSocket", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
+	s.notBefore = time.Now().Add(source.RetryAfter(resp.Header))
+	return source.FaultOfStatus(resp.StatusCode, " in place of opening a WebSocket")
 }
 
 func (s *socket) subscribe(ctx context.Context, conn *websocket.Conn) error {

@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -372,4 +374,66 @@ func TestServerThatIsKilled(t *testing.T) {
 		}
 		last = n
 	}
+}
+
+// counted counts the writes that the journal would make.
+type counted struct {
+	*freshettest.Sink
+	writes, most atomic.Int64
+}
+
+func (c *counted) Payload(ctx context.Context, ps ...source.Payload) error {
+	time.Sleep(time.Millisecond)
+	c.writes.Add(1)
+	c.most.Store(max(c.most.Load(), int64(len(ps))))
+	return c.Sink.Payload(ctx, ps...)
+}
+
+// What is there together is written together.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	u := serve(t, func(_ int, c *ws.Conn) {
+		for i := range 2000 {
+			say(c, strconv.Itoa(i))
+		}
+		hang(c)
+	})
+	to := &counted{Sink: &freshettest.Sink{}}
+	freshettest.Run(t, websocket.Kind(), u.config(""), freshettest.Env(t), to)
+	var want []string
+	for i := range 2000 {
+		want = append(want, strconv.Itoa(i))
+	}
+	to.Await(t, want...)
+	if writes, most := to.writes.Load(), to.most.Load(); writes > 200 || most < 50 || most > source.BatchPayloads {
+		t.Errorf("%d writes, the largest of %d payloads", writes, most)
+	}
+}
+
+// A source that ends leaves nothing behind.
+func TestNothingIsLeft(t *testing.T) {
+	u := serve(t, func(_ int, c *ws.Conn) {
+		for i := range 2000 {
+			say(c, strconv.Itoa(i))
+		}
+		hang(c)
+	})
+	run := func() {
+		to := &freshettest.Sink{}
+		stop := freshettest.Run(t, websocket.Kind(), u.config(""), freshettest.Env(t), to)
+		freshettest.WaitFor(t, 10*time.Second, "a payload", func() bool { return len(to.Payloads()) > 0 })
+		began := time.Now()
+		if stop(); time.Since(began) > time.Second {
+			t.Errorf("stopped after %v", time.Since(began))
+		}
+	}
+	run()
+	before := runtime.NumGoroutine()
+	for range 20 {
+		run()
+	}
+	freshettest.WaitFor(t, 10*time.Second, "no goroutine more than before", func() bool {
+		u.CloseClientConnections()
+		return runtime.NumGoroutine() <= before+5
+	})
 }
