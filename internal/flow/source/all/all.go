@@ -14,6 +14,7 @@ import (
 	"freshet/internal/flow/source/redis"
 	"freshet/internal/flow/source/s3"
 	"freshet/internal/flow/source/salesforce"
+	"freshet/internal/flow/source/sftp"
 	"freshet/internal/flow/source/sse"
 	"freshet/internal/flow/source/webhook"
 	"freshet/internal/flow/source/websocket"
@@ -33,6 +34,7 @@ func Kinds() source.Set {
 		redis.Kind(),
 		s3.Kind(),
 		salesforce.Kind(),
+		sftp.Kind(),
 		sse.Kind(),
 		webhook.Kind(),
 		websocket.Kind(),

@@ -164,6 +164,10 @@ func (s *session) whole(ctx context.Context, name string, v *version) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
+	if int64(len(data)) < min(o.Size, s.limit) { // it was cut while it was read
+		s.again(time.Now().Add(5 * afterChange))
+		return nil, nil
+	}
 	id := o.Version
 	if id == "" {
 		id = "#" + digest(data)

@@ -76,6 +76,9 @@ func (r *Reader) begin(ctx context.Context, to source.Sink) error {
 	r.mark = readMark(text, digest([]byte(strings.Join([]string{r.Where, r.Mode, r.Order, r.Pattern}, "\n"))))
 	r.done = newLedger(r.mark.Floor, r.mark.Done)
 	r.one = version{name: r.mark.Version, done: r.mark.Version != ""}
+	if !r.Whole {
+		r.one.again = time.Now() // it may have changed in the same moment in which it was read
+	}
 	r.lines = cursor{name: r.mark.Name, id: r.mark.ID, offset: r.mark.Offset, headSum: r.mark.Head, first: min(max(0, r.mark.First), near), tailSum: r.mark.Tail, looked: r.mark.Tail == ""}
 	r.begun = r.mark != mark{Where: r.mark.Where}
 	r.known = true
