@@ -142,6 +142,21 @@ func TestValues(t *testing.T) {
 		to.Await(t, "0")
 		awaitFault(t, to, freshet.FaultSize, "offset 0")
 	})
+	t.Run("a batch that bursts when it is decompressed", func(t *testing.T) {
+		c, _ := fake(t, 1)
+		c.write("1")
+		bomb := connect(t, c.servers, kgo.ProducerBatchMaxBytes(90<<20), kgo.ProducerBatchCompression(kgo.GzipCompression()))
+		bomb.write(`"` + strings.Repeat("x", 70<<20) + `"`)
+		c.write("2")
+		to := &freshettest.Sink{}
+		stop := c.run(`,"readFrom":"earliest"`, to)
+		to.Await(t, "1", "2")
+		awaitFault(t, to, freshet.FaultSize, "from offset 1 on are too large when they are decompressed")
+		stop()
+		if got := c.committed("topicid"); got != 3 {
+			t.Errorf("committed: %d", got)
+		}
+	})
 	t.Run("many, and many at once", func(t *testing.T) {
 		c, _ := fake(t, 1)
 		want := numbers(0, 3000)

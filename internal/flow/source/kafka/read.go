@@ -105,6 +105,9 @@ func (s *session) check(ctx context.Context, fetches kgo.Fetches) error {
 		case isLarge:
 			s.to.Fault(ctx, source.Faultf(freshet.FaultSize, "the records of partition %d from offset %d on are too large when they are decompressed, and are skipped", large.Partition, large.Offset), 0)
 			s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.Topic: {large.Partition: {Epoch: large.Epoch, Offset: large.NextOffset}}})
+			s.mu.Lock()
+			s.at.move(large.Partition, large.NextOffset)
+			s.mu.Unlock()
 		case isOffline(e.Err):
 			s.note(func() { s.broken = true }) // probe sees whether the client can join again
 		default:
