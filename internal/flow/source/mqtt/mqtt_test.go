@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -143,27 +144,58 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
-// What came before a subscription is refused was taken: it is handed over, and known when it comes again.
-func TestRefusedAfterMessages(t *testing.T) {
+// A message that is not marked as sent again is a new one, whatever number it has: the server knew that the
+// other was stored when Freshet did not know that yet.
+func TestNotRepeated(t *testing.T) {
 	t.Parallel()
 	s := listen(t)
-	sink := &freshettest.Sink{}
-	freshettest.Run(t, mqtt.Kind(), s.config(``), freshettest.Env(t), sink)
+	sink, env := &freshettest.Sink{}, freshettest.Env(t)
+	stop := freshettest.Run(t, mqtt.Kind(), s.config(``), env, sink)
 	c := s.accept()
-	expect[*packets.Connect](c)
-	c.send(&packets.Connack{SessionPresent: true, Properties: &packets.Properties{}})
-	request := expect[*packets.Subscribe](c)
-	var both bytes.Buffer
-	_, _ = message(1, 2, false, `1`).WriteTo(&both)
-	_, _ = (&packets.Suback{PacketID: request.PacketID, Reasons: []byte{packets.SubackNotauthorized}, Properties: &packets.Properties{}}).WriteTo(&both)
-	c.send(raw(both.Bytes()))
-	sink.Await(t, `1`)
-	faulted(t, sink, 70403, `may not subscribe to "a/#"`)
-	c = s.accept()
-	c.welcome(true, message(1, 2, true, `1`))
+	c.welcome(false)
+	c.send(message(1, 2, false, `"on"`))
 	c.finish(1)
-	c.send(message(2, 2, false, `2`))
-	sink.Await(t, `1`, `2`)
+	stop() // the mark is that of before the end of the exchange
+	freshettest.Run(t, mqtt.Kind(), s.config(``), env, sink)
+	c = s.accept()
+	c.welcome(true, message(1, 2, false, `"on"`))
+	c.finish(1)
+	sink.Await(t, `"on"`, `"on"`)
+}
+
+// What came before the server refused the subscription, or ended the connection, was taken: it is handed over,
+// and known when it comes again.
+func TestRefusedAfterMessages(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		then  io.WriterTo
+		code  int
+		words string
+	}{
+		{&packets.Suback{PacketID: 1, Reasons: []byte{packets.SubackNotauthorized}, Properties: &packets.Properties{}}, 70403, `may not subscribe to "a/#"`},
+		{&packets.Disconnect{ReasonCode: packets.DisconnectServerBusy, Properties: &packets.Properties{}}, 70503, "too busy"},
+	} {
+		s := listen(t)
+		sink := &freshettest.Sink{}
+		stop := freshettest.Run(t, mqtt.Kind(), s.config(``), freshettest.Env(t), sink)
+		c := s.accept()
+		expect[*packets.Connect](c)
+		c.send(&packets.Connack{SessionPresent: true, Properties: &packets.Properties{}})
+		expect[*packets.Subscribe](c)
+		var both bytes.Buffer // they arrive together
+		_, _ = message(1, 2, false, `1`).WriteTo(&both)
+		_, _ = tt.then.WriteTo(&both)
+		_, _ = message(2, 2, false, `2`).WriteTo(&both) // nobody reads this any more
+		c.send(raw(both.Bytes()))
+		sink.Await(t, `1`)
+		faulted(t, sink, tt.code, tt.words)
+		c = s.accept()
+		c.welcome(true, message(1, 2, true, `1`))
+		c.finish(1)
+		c.send(message(2, 2, false, `2`))
+		sink.Await(t, `1`, `2`)
+		stop()
+	}
 }
 
 // What the server refuses is told by its reason, and what is not MQTT 5 is told so.
