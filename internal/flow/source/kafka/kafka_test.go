@@ -263,10 +263,11 @@ func TestAnotherGroup(t *testing.T) {
 	c, _ := fake(t, 1)
 	c.write("1", "2")
 	to := &freshettest.Sink{}
-	c.run(`,"readFrom":"earliest"`, to)()
+	stop := c.run(`,"readFrom":"earliest"`, to)
 	to.Await(t, "1", "2")
+	stop()
 	c.write("3")
-	stop := c.run(`,"readFrom":"latest","consumerProperties":{"group.id":"another"}`, to)
+	stop = c.run(`,"readFrom":"latest","consumerProperties":{"group.id":"another"}`, to)
 	to.Await(t, "1", "2", "3")
 	stop()
 	if got := c.committed("another"); got != 3 {

@@ -35,13 +35,13 @@ type session struct {
 
 	partitions int32 // how many the topic had when the session began
 
-	mu       sync.Mutex
-	at       positions                 // guarded by mu
-	starts   map[int32]kgo.EpochOffset // guarded by mu: where partitions begin whose group has no offset, until it has
-	assigned bool                      // guarded by mu: the group has said which partitions are to be read
-	broken   bool                      // guarded by mu: a connection could not be made
-	failed   error                     // guarded by mu: why reading cannot begin
-	wake     context.CancelFunc        // guarded by mu: ends the poll that waits
+	mu          sync.Mutex
+	at          positions                 // guarded by mu
+	uncommitted map[int32]kgo.EpochOffset // guarded by mu: where partitions begin whose group has no offset, until it has
+	assigned    bool                      // guarded by mu: the group has said which partitions are to be read
+	broken      bool                      // guarded by mu: a connection could not be made
+	failed      error                     // guarded by mu: why reading cannot begin
+	wake        context.CancelFunc        // guarded by mu: ends the poll that waits
 }
 
 // open connects, and finds out which topic it is that has the name.
@@ -53,7 +53,7 @@ func (r *reader) open(ctx context.Context, to source.Sink) (*session, error) {
 			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
 		}
 	}
-	s := &session{reader: r, to: to, starts: map[int32]kgo.EpochOffset{}}
+	s := &session{reader: r, to: to, uncommitted: map[int32]kgo.EpochOffset{}}
 	all, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	var err error
