@@ -124,8 +124,22 @@ func TestStay(t *testing.T) {
 			up()
 			return source.Faultf(freshet.FaultHTTP+401, "who are you?")
 		})
-		if n < 60 || sink.Fine() != n || sink.Faults()[0].Code != 70401 {
+		if n < 5 || n > 20 || sink.Fine() != n || sink.Faults()[0].Code != 70401 {
 			t.Errorf("%d attempts in a minute, %d times fine: %v", n, sink.Fine(), sink.Faults()[0])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		source.Stay(ctx, &freshettest.Sink{}, nil, func(_ context.Context, up func()) error {
+			n++
+			up()
+			time.Sleep(10 * time.Second)
+			return errors.New("ended")
+		})
+		if n < 54 { // a pause of at most a second each
+			t.Errorf("%d connections of 10 s in ten minutes", n)
 		}
 	})
 }

@@ -14,18 +14,22 @@ import (
 const (
 	firstPause   = time.Second
 	longestPause = time.Minute
+	steady       = 10 * time.Second
 )
 
 // Stay keeps a source connected until ctx ends. connect connects, calls up once upstream has taken it, and
 // returns why the connection ended. After each end the sink is told, and there is a random pause: of at most
-// a second at first, doubling to a minute while upstream is not up.
+// a second at first, doubling to a minute while connections do not last for steady.
 func Stay(ctx context.Context, to Sink, log *slog.Logger, connect func(ctx context.Context, up func()) error) {
 	for failed := 0; ; failed++ {
-		began := time.Now()
+		began, upSince := time.Now(), time.Time{}
 		err := connect(ctx, func() {
-			failed = 0
-			to.Unchanged(ctx, time.Now(), time.Since(began))
+			upSince = time.Now()
+			to.Unchanged(ctx, upSince, upSince.Sub(began))
 		})
+		if !upSince.IsZero() && time.Since(upSince) >= steady {
+			failed = 0 // one that takes connections and ends them is waited for like one that takes none
+		}
 		if ctx.Err() != nil {
 			return
 		}

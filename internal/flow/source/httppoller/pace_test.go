@@ -419,7 +419,7 @@ func TestPollNow(t *testing.T) {
 		w.asked(0, 30*s, 31*s, 60*s, 120*s, 720*s)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if want := []time.Duration{0, 600 * s, 30 * s}; len(w.planned) < 3 || w.planned[1] != want[1] || w.planned[2] != want[2] {
+		if want := []time.Duration{600 * s, 600 * s, 30 * s, 630 * s, 630 * s, 31 * s}; len(w.planned) < 7 || !slices.Equal(w.planned[1:7], want) {
 			t.Errorf("planned %v, want to begin with %v", w.planned, want)
 		}
 	})

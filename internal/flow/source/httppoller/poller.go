@@ -148,8 +148,10 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 			}
 			continue
 		}
-		ok := p.poll(ctx, to)
 		now := time.Now()
+		to.Planned(now.Add(p.period(now))) // as far as is known before the answer
+		ok := p.poll(ctx, to)
+		now = time.Now()
 		if ctx.Err() != nil {
 			p.due = p.due.Add(p.period(now)) // the request that was cut off counts
 			return nil
