@@ -136,6 +136,8 @@ freshet.yaml:4:5: topics/0/source/config/url: *
 freshet.yaml:6:5: topics/1/name: a name is required
 freshet.yaml:6:5: topics/1/kind: required: *
 freshet.yaml:6:5: topics/1/source/type: required: use *`},
+		{"folders", "files: {allow: [/srv/in, in]}\n", `
+freshet.yaml:1:26: files/allow/1: "in" does not begin at the root of the file system`},
 		{"topics of one name", "topics:\n- {name: p, kind: event, source: {type: http-post}}\n- {kind: event, name: p, source: {type: http-post}}\n", `
 freshet.yaml:3:23: topics/1/name: "p" is the name of topics/0 already`},
 		{"a key twice", "data: a\nlisten: 127.0.0.1:0\ndata: b\n", `

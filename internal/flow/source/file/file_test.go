@@ -330,6 +330,15 @@ func TestTruncation(t *testing.T) {
 	f.write("log", "55555\n666\n") // longer than before, and not the same
 	f.run("log", options, to)
 	to.Await(t, "1", "22", "333", "4", "55555", "666")
+	over, err := os.OpenFile(f.path("log"), os.O_WRONLY, 0) // never shorter
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer over.Close()
+	if _, err := over.WriteString("7\n8\n9\n10\n11\n12\n"); err != nil {
+		t.Fatal(err)
+	}
+	to.Await(t, "1", "22", "333", "4", "55555", "666", "7", "8", "9", "10", "11", "12")
 }
 
 // TestSameTail is a file in place of another, with the same bytes before the offset.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sftp_test
 
 import (
