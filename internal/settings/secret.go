@@ -51,7 +51,10 @@ type Vault struct {
 func (v Vault) Reveal(s Secret) (string, error) { return v.reveal(string(s), false) }
 
 func (v Vault) reveal(text string, trusted bool) (string, error) {
-	kind, rest, _ := strings.Cut(text, ":")
+	kind, rest, ok := strings.Cut(text, ":")
+	if !ok {
+		return text, nil
+	}
 	switch kind {
 	case "plain":
 		return rest, nil

@@ -189,6 +189,8 @@ func TestVault(t *testing.T) {
 		{"inline", "inline", ""},
 		{"with:colon", "with:colon", ""},
 		{"plain:env:OTHER", "env:OTHER", ""},
+		{"plain", "plain", ""},
+		{"secret", "secret", ""},
 		{"env:APP_TOKEN", "from the environment", ""},
 		{"env:OTHER", "", "secrets.env"},
 		{"env:APP_MISSING", "", "is not set"},
