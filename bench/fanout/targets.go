@@ -104,7 +104,11 @@ func (j *judge) headline() {
 
 func (j *judge) growth() {
 	ratio := func(small, large string, f func(*load.Report) float64) float64 {
-		return j.of(large, freshetName, f) / j.of(small, freshetName, f)
+		r := j.of(large, freshetName, f) / j.of(small, freshetName, f)
+		if r == 0 { // no figure: the server did not grow
+			return math.NaN()
+		}
+		return r
 	}
 	j.most("growth", "CPU per event, 10 000 connections ÷ 1000", ratio("growth-connections-1k", "growth-connections-10k", cpu), 1.15, "")
 	j.most("growth", "memory per connection, 10 000 ÷ 1000", ratio("idle-1k", "idle-10k", memory), 1.15, "")
