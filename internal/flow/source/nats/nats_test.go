@@ -3,6 +3,7 @@ package nats_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -77,6 +78,13 @@ func publish(t *testing.T, js jetstream.JetStream, subject string, messages ...s
 func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
 	t.Helper()
 	s, err := js.CreateStream(t.Context(), c)
+	for range 100 { // the server may still be removing one of that name that was there before
+		if refused, ok := errors.AsType[*jetstream.APIError](err); !ok || refused.Code != 500 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		s, err = js.CreateStream(t.Context(), c)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
