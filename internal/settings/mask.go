@@ -149,6 +149,15 @@ type member struct {
 
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") //nolint:gochecknoglobals // a constant table
 
+// Pointer is the JSON Pointer (RFC 6901) of a member with these names.
+func Pointer(names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString("/" + pointerEscapes.Replace(name))
+	}
+	return b.String()
+}
+
 // text is the member's value where it is a text.
 func (m member) text() (s string, ok bool) {
 	if m.raw[0] != '"' {
@@ -156,15 +165,6 @@ func (m member) text() (s string, ok bool) {
 	}
 	err := json.Unmarshal(m.raw, &s)
 	return s, err == nil
-}
-
-// pointer is where the member is, by RFC 6901.
-func (m member) pointer() string {
-	var b strings.Builder
-	for _, name := range m.path {
-		b.WriteString("/" + pointerEscapes.Replace(name))
-	}
-	return b.String()
 }
 
 // field is the member's path without the places of items in lists, and with the names of headers in lower case.
@@ -437,7 +437,7 @@ func stillMasked(config json.RawMessage, t reflect.Type) (pointers []string) {
 			})
 		}
 		if ok && masked {
-			pointers = append(pointers, m.pointer())
+			pointers = append(pointers, Pointer(m.path...))
 		}
 		return m.raw
 	})

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,9 @@ func (s Secret) GoString() string { return Masked }
 // MarshalText hides the secret from logs and answers.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(Masked), nil }
 
-// isReference says whether a text says where a secret is, rather than being one.
+// IsReference says whether it says where a secret is, rather than being one.
+func (s Secret) IsReference() bool { return isReference(string(s)) }
+
 func isReference(text string) bool {
 	kind, _, ok := strings.Cut(text, ":")
 	return ok && (kind == "secret" || kind == "env" || kind == "file")
@@ -134,12 +137,30 @@ func (v Vault) CheckSecrets(config json.RawMessage, of any) (found freshet.Inval
 		class := classOf(t, m.path)
 		if s, ok := m.text(); ok && (class == aSecret || class == aHeader) && isReference(s) {
 			if _, err := v.reveal(s, false); err != nil {
-				found = append(found, freshet.FieldError{Pointer: m.pointer(), Detail: err.Error()})
+				found = append(found, freshet.FieldError{Pointer: Pointer(m.path...), Detail: err.Error()})
 			}
 		}
 		return m.raw
 	})
 	return found
+}
+
+// RevealJSON is a JSON value in which each text that is written as a Secret may be, but for the names of members,
+// is replaced by the secret. All else keeps its spelling.
+func (v Vault) RevealJSON(value json.RawMessage) (json.RawMessage, error) {
+	var failed error
+	revealed := rewrite(value, func(m member) []byte {
+		s, isText := m.text()
+		if !isText || !isReference(s) && !strings.HasPrefix(s, "plain:") {
+			return m.raw
+		}
+		secret, err := v.reveal(s, false)
+		if failed = cmp.Or(failed, err); err != nil {
+			return m.raw
+		}
+		return spell(secret)
+	})
+	return revealed, failed
 }
 
 // RevealHeaders are headers with each reference to a secret replaced by the secret.

@@ -156,13 +156,13 @@ type Verdict struct {
 // checked. The first thing said of a member stands.
 func (v *Verdict) Say(pointer, format string, args ...any) {
 	pointer = v.at + pointer
-	if v.bad(pointer) || slices.ContainsFunc(v.found, func(f freshet.FieldError) bool { return f.Pointer == pointer }) {
+	if v.bad(pointer) {
 		return
 	}
 	v.found = append(v.found, freshet.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
-// bad says whether the member, or what it is part of, could not even be read.
+// bad says whether something was said of the member, or the whole could not even be read.
 func (v *Verdict) bad(pointer string) bool {
 	return slices.ContainsFunc(v.found, func(f freshet.FieldError) bool {
 		return f.Pointer == "" || f.Pointer == pointer
@@ -172,7 +172,7 @@ func (v *Verdict) bad(pointer string) bool {
 // check judges a struct, and those in it, by their tags and by what they say themselves.
 func (v *Verdict) check(value reflect.Value) {
 	for f := range fieldsOf(value.Type()) {
-		at := "/" + pointerEscapes.Replace(f.name)
+		at := Pointer(f.name)
 		v.checkField(at, f, value.FieldByIndex(f.index))
 	}
 	if value.CanAddr() {
@@ -209,7 +209,7 @@ func (v *Verdict) checkField(at string, f field, value reflect.Value) {
 		v.below(at, func() { v.check(value) })
 	case value.Kind() == reflect.Map && value.Type().Elem().Kind() == reflect.Struct:
 		eachOf(value, func(name string, item reflect.Value) {
-			v.below(at+"/"+pointerEscapes.Replace(name), func() { v.check(item) })
+			v.below(at+Pointer(name), func() { v.check(item) })
 		})
 	case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
 		for i := range value.Len() {

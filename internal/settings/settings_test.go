@@ -251,3 +251,18 @@ func FuzzRead(f *testing.F) {
 		settings.Vault{}.CheckSecrets(json.RawMessage(text), config{})
 	})
 }
+
+func TestRevealJSON(t *testing.T) {
+	v := settings.Vault{Named: map[string]settings.Secret{"a": `x"&y`}}
+	for _, tt := range []struct{ in, want, wrong string }{
+		{`{"n" : 1.0, "secret:a": ["secret:a", {"k":"plain:env:X"}, "https://x"] }`, `{"n" : 1.0, "secret:a": ["x\"&y", {"k":"env:X"}, "https://x"] }`, ""},
+		{`[true,null,"\u0073ecret:a"]`, `[true,null,"x\"&y"]`, ""},
+		{`12`, `12`, ""},
+		{`["secret:b","env:C"]`, "", "there is no secret"},
+	} {
+		got, err := v.RevealJSON(json.RawMessage(tt.in))
+		if (err == nil) != (tt.wrong == "") || err == nil && string(got) != tt.want || err != nil && !strings.Contains(err.Error(), tt.wrong) {
+			t.Errorf("%s: %s, %v", tt.in, got, err)
+		}
+	}
+}

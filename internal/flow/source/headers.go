@@ -20,7 +20,7 @@ import (
 func CheckHeaders(v *settings.Verdict, headers settings.Headers, reserved map[string]string) {
 	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		at := "/headers/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		at := settings.Pointer("headers", name)
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		switch why := cmp.Or(reserved[canonical], connectionHeader(canonical)); {
 		case !isToken(name):

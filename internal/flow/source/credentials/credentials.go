@@ -173,12 +173,6 @@ func (a *Authorization) Check(v *settings.Verdict) {
 	}
 }
 
-// isReference says whether a secret is named rather than written out.
-func isReference(s string) bool {
-	kind, _, ok := strings.Cut(s, ":")
-	return ok && (kind == "secret" || kind == "env" || kind == "file" || s == settings.Masked)
-}
-
 func checkHeader(v *settings.Verdict, at, name string) {
 	const allowed = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110, 5.6.2
 	switch textproto.CanonicalMIMEHeaderKey(name) {

@@ -59,7 +59,7 @@ var errKey = errors.New("is not a private key in PEM, PKCS#1 or PKCS#8, without 
 // CheckKey says what is wrong with a private key that is written out; nil: nothing, or it is named. It shows
 // nothing of the key.
 func CheckKey(s settings.Secret) error {
-	if s == "" || isReference(string(s)) {
+	if s == "" || s.IsReference() {
 		return nil
 	}
 	_, err := parseKey(strings.TrimPrefix(string(s), "plain:"))

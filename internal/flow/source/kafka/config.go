@@ -96,15 +96,14 @@ func (s *login) Check(v *settings.Verdict) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Extensions)) {
 		if !extensionName.MatchString(name) || strings.EqualFold(name, "auth") || strings.ContainsFunc(s.Extensions[name], func(r rune) bool { return r < ' ' || r > '~' }) {
-			v.Say("/extensions/"+pointerEscapes.Replace(name), "must have a name of letters, not auth, and a value of printable ASCII")
+			v.Say(settings.Pointer("extensions", name), "must have a name of letters, not auth, and a value of printable ASCII")
 		}
 	}
 }
 
 var (
-	extensionName  = regexp.MustCompile(`^[A-Za-z]+$`)         // RFC 7628 section 3.1
-	topicName      = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)   // of Kafka
-	pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") //nolint:gochecknoglobals // a constant table
+	extensionName = regexp.MustCompile(`^[A-Za-z]+$`)       // RFC 7628 section 3.1
+	topicName     = regexp.MustCompile(`^[A-Za-z0-9._-]+$`) // of Kafka
 )
 
 // Check is what the tags cannot say.
@@ -124,7 +123,7 @@ func (c *config) Check(v *settings.Verdict) {
 	c.properties = defaultProperties()
 	for _, name := range slices.Sorted(maps.Keys(c.ConsumerProperties)) {
 		if err := c.properties.set(name, string(c.ConsumerProperties[name])); err != nil {
-			v.Say("/consumerProperties/"+pointerEscapes.Replace(name), "%s: %v", name, err)
+			v.Say(settings.Pointer("consumerProperties", name), "%s: %v", name, err)
 		}
 	}
 	if p := &c.properties; p.heartbeat >= p.session {

@@ -36,12 +36,11 @@ type Config struct {
 func (c *Config) Check(v *settings.Verdict) {
 	for i, s := range c.Secrets {
 		at := "/secrets/" + strconv.Itoa(i)
-		text, isPlain := strings.CutPrefix(string(s), "plain:")
-		named := !isPlain && (strings.HasPrefix(text, "secret:") || strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") || text == settings.Masked)
+		text := strings.TrimPrefix(string(s), "plain:")
 		switch {
 		case text == "":
 			v.Say(at, "is empty")
-		case c.Scheme == "standard" && !named && standardKey(text) == nil:
+		case c.Scheme == "standard" && !s.IsReference() && standardKey(text) == nil:
 			v.Say(at, "is not a secret of Standard Webhooks: whsec_ and Base64")
 		}
 	}

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/textproto"
 	"net/url"
@@ -82,41 +81,6 @@ func text(message json.RawMessage, vault settings.Vault) (string, error) {
 	if json.Unmarshal(message, &plain) == nil {
 		return plain, nil
 	}
-	var b strings.Builder
-	rest := message
-	// Only texts are looked at, so that all else keeps its spelling: numbers, and the order of members.
-	for {
-		start := bytes.IndexByte(rest, '"')
-		if start < 0 {
-			b.Write(rest)
-			return b.String(), nil
-		}
-		end := start + 1
-		for ; end < len(rest) && rest[end] != '"'; end++ {
-			if rest[end] == '\\' {
-				end++
-			}
-		}
-		end = min(end+1, len(rest))
-		word := rest[start:end]
-		b.Write(rest[:start])
-		rest = rest[end:]
-		if after := bytes.TrimLeft(rest, " \t\r\n"); len(after) == 0 || after[0] != ':' { // not the name of a member
-			var s string
-			if json.Unmarshal(word, &s) == nil && isReference(s) {
-				secret, err := vault.Reveal(settings.Secret(s))
-				if err != nil {
-					return "", err //nolint:wrapcheck // it says what to mend
-				}
-				word, _ = json.Marshal(secret) //nolint:errchkjson // a text always can be
-			}
-		}
-		b.Write(word)
-	}
-}
-
-// isReference says whether a text says where a secret is.
-func isReference(s string) bool {
-	kind, _, ok := strings.Cut(s, ":")
-	return ok && (kind == "secret" || kind == "env" || kind == "file" || kind == "plain")
+	revealed, err := vault.RevealJSON(message)
+	return string(revealed), err //nolint:wrapcheck // it says what to mend
 }
