@@ -107,8 +107,13 @@ func TestStay(t *testing.T) {
 			at = append(at, time.Since(start))
 			return errors.New("s3cret")
 		})
-		if n := len(at); n < 10 || n > 60 || sink.Fine() != 0 || len(sink.Faults()) != n {
+		if n := len(at); n < 40 || n > 160 || sink.Fine() != 0 || len(sink.Faults()) != n {
 			t.Errorf("%d attempts, %d times fine: %v", n, sink.Fine(), at)
+		}
+		for i := range at[1:] {
+			if pause := at[i+1] - at[i]; pause > 15*time.Second {
+				t.Errorf("a server that is back would have been left alone for %v", pause)
+			}
 		}
 		if f := sink.Faults()[0]; f.Code != freshet.FaultConnection || strings.Contains(f.Message, "s3cret") || f.Time.IsZero() {
 			t.Errorf("%+v", f)

@@ -10,16 +10,18 @@ import (
 	"freshet"
 )
 
-// Longest and shortest pause of a source that cannot connect.
+// How long a source that cannot connect, or cannot store what it has, pauses. A server that is back is not kept
+// waiting for much longer than it was away.
 const (
 	firstPause   = time.Second
-	longestPause = time.Minute
+	longestPause = 15 * time.Second
+	longestOffer = 10 * time.Second
 	steady       = 10 * time.Second
 )
 
 // Stay keeps a source connected until ctx ends. connect connects, calls up once upstream has taken it, and
 // returns why the connection ended. After each end the sink is told, and there is a random pause: of at most
-// a second at first, doubling to a minute while connections do not last for steady.
+// a second at first, doubling to 15 s while connections do not last for steady.
 func Stay(ctx context.Context, to Sink, log *slog.Logger, connect func(ctx context.Context, up func()) error) {
 	for failed := 0; ; failed++ {
 		began, upSince := time.Now(), time.Time{}
@@ -58,7 +60,7 @@ func Offer(ctx context.Context, to Sink, ps ...Payload) bool {
 		if err == nil || isFault(err) {
 			return true
 		}
-		if !Sleep(ctx, Jitter(BackOff(failed, firstPause/10, longestPause/6, 1))) {
+		if !Sleep(ctx, Jitter(BackOff(failed, firstPause/10, longestOffer, 1))) {
 			return false
 		}
 	}

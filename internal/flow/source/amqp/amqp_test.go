@@ -55,7 +55,10 @@ func start(t *testing.T) *broker {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _ = exec.Command("epmd", "-port", fmt.Sprint(epmd), "-kill").Run() })
+	mapper := freshettest.Program(t, "apt-get install erlang-base", "epmd") // or the broker would start one that outlives it
+	freshettest.Start(t, fmt.Sprintf("127.0.0.1:%d", epmd), func() *exec.Cmd {
+		return exec.Command(mapper, "-address", "127.0.0.1", "-port", fmt.Sprint(epmd))
+	})
 	dist := freshettest.Port(t)
 	b.Process = freshettest.Start(t, b.address, func() *exec.Cmd {
 		cmd := exec.Command(program)

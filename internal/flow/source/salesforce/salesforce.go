@@ -36,7 +36,7 @@ type config struct {
 	APIVersion  string           `json:"apiVersion" default:"61.0" doc:"The version of the API, from 37.0"`
 	TLS         *credentials.TLS `json:"tls" doc:"Certificates for the connections to instanceUrl and loginUrl"`
 
-	RetryMaxAttempts int              `json:"retryMaxAttempts" default:"3" range:"0..10" doc:"How often a connection that failed is tried again before its fault is told. After that it is tried on, up to a minute apart"`
+	RetryMaxAttempts int              `json:"retryMaxAttempts" default:"3" range:"0..10" doc:"How often a connection that failed is tried again before its fault is told. After that it is tried on, up to 15 s apart"`
 	RetryInitial     freshet.Duration `json:"retryBackOffInitialDuration" default:"PT1S" range:"PT0S..PT10S" doc:"The longest first pause before another attempt; pauses are random up to their length"`
 	RetryMax         freshet.Duration `json:"retryBackOffMaxDuration" default:"PT10S" range:"PT0S..PT1M" doc:"The longest pause of these attempts"`
 	RetryFactor      float64          `json:"retryBackOffFactor" default:"0.5" range:"0..10" doc:"By how much of itself the pause grows each time: 0.5 is half as long again"`
@@ -131,7 +131,7 @@ const (
 )
 
 // longestPause is that between attempts once the retries are spent.
-const longestPause = time.Minute
+const longestPause = 15 * time.Second
 
 // Run keeps a session with Salesforce until ctx ends.
 func (f *follower) Run(ctx context.Context, to source.Sink) error {

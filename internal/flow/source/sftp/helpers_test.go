@@ -81,12 +81,16 @@ type server struct {
 	name              string
 }
 
-func newServer(t testing.TB) *server {
+// newServer starts one. denied are the requests of SFTP that it refuses.
+func newServer(t testing.TB, denied ...string) *server {
 	t.Helper()
 	program := freshettest.Program(t, "apt-get install openssh-server", "sshd")
 	sub := "/usr/lib/openssh/sftp-server"
 	if _, err := os.Stat(sub); err != nil {
 		sub = "internal-sftp"
+	}
+	if len(denied) > 0 {
+		sub += " -P " + strings.Join(denied, ",")
 	}
 	who, err := user.Current()
 	if err != nil {
