@@ -3,6 +3,7 @@ package freshet
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,10 +59,10 @@ type Source struct {
 	Config     json.RawMessage `json:"config,omitempty"`
 }
 
-// A Subscriber says what one kind of subscriber may ask for. Where a topic names none, SSE with
-// every mode of its kind is allowed.
+// A Subscriber says what one type of subscriber may ask for. Where a topic names none, every type is
+// allowed, with every mode of the topic's kind.
 type Subscriber struct {
-	Type         string `json:"type"` // sse
+	Type         string `json:"type"` // one of SubscriberTypes
 	AllowedModes []Mode `json:"allowedModes,omitempty"`
 	DefaultMode  Mode   `json:"defaultMode,omitempty"`
 }
@@ -120,11 +121,17 @@ type Freshness struct {
 	NextPoll    time.Time `json:"nextPoll,omitzero"`     // of a source that polls
 }
 
-// Modes are the modes that a kind of subscriber ("sse") may ask this topic for, the default first.
-// Nil: that kind of subscriber is not allowed.
+// SubscriberTypes are the ways in which a topic's events reach those who want them. The first two connect;
+// the others are sent to.
+func SubscriberTypes() []string {
+	return []string{"sse", "websocket", "webhook", "kafka", "mqtt", "nats", "amqp"}
+}
+
+// Modes are the modes that a type of subscriber may ask this topic for, the default first. Nil: that type of
+// subscriber is not allowed.
 func (t *Topic) Modes(subscriber string) []Mode {
 	if len(t.Subscribers) == 0 {
-		if subscriber == "sse" {
+		if slices.Contains(SubscriberTypes(), subscriber) {
 			return t.Kind.Modes()
 		}
 		return nil

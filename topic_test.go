@@ -29,7 +29,7 @@ func TestModes(t *testing.T) {
 		subscribers []freshet.Subscriber
 		want        []freshet.Mode
 	}{
-		{"nothing said: SSE, every mode of the kind", freshet.KindSnapshot, nil, []freshet.Mode{patch, only}},
+		{"nothing said: every mode of the kind", freshet.KindSnapshot, nil, []freshet.Mode{patch, only}},
 		{"messages", freshet.KindEvent, nil, []freshet.Mode{freshet.ModeEvent}},
 		{"SSE as it comes", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse"}}, []freshet.Mode{patch, only}},
 		{"the first allowed is the default", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse", AllowedModes: []freshet.Mode{only, patch}}}, []freshet.Mode{only, patch}},
@@ -39,6 +39,9 @@ func TestModes(t *testing.T) {
 		topic := freshet.Topic{Kind: tt.kind, Subscribers: tt.subscribers}
 		if got := topic.Modes("sse"); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
+		}
+		if tt.subscribers == nil && (topic.Modes("webhook") == nil || topic.Modes("pigeon") != nil) {
+			t.Errorf("%s: webhook %v, pigeon %v", tt.name, topic.Modes("webhook"), topic.Modes("pigeon"))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"freshet"
@@ -141,14 +142,14 @@ func (c *checker) source(known Sources, t *freshet.Topic) {
 }
 
 func (c *checker) subscribers(t *freshet.Topic) {
-	seen := map[string]bool{}
+	seen, types := map[string]bool{}, freshet.SubscriberTypes()
 	for i, s := range t.Subscribers {
 		at := "/subscribers/" + strconv.Itoa(i)
 		switch {
 		case s.Type == "":
-			c.mistake(at+"/type", "required: use sse")
-		case s.Type != "sse":
-			c.mistake(at+"/type", "%q is not a type of subscriber that is supported: use sse", s.Type)
+			c.mistake(at+"/type", "required: use %s", strings.Join(types, ", "))
+		case !slices.Contains(types, s.Type):
+			c.mistake(at+"/type", "%q is not a type of subscriber%s", s.Type, choices(s.Type, types))
 		case seen[s.Type]:
 			c.mistake(at+"/type", "%s is there already: put all of its modes into one entry", s.Type)
 		}
@@ -237,20 +238,8 @@ func checkPointer(p string) error {
 
 // Effective is the topic with its defaults filled in.
 func Effective(t freshet.Topic) freshet.Topic {
-	fit := t.Kind.Modes()
-	if len(t.Subscribers) == 0 {
-		t.Subscribers = []freshet.Subscriber{{Type: "sse"}}
-	} else {
-		t.Subscribers = slices.Clone(t.Subscribers)
-	}
-	for i := range t.Subscribers {
-		s := &t.Subscribers[i]
-		if len(s.AllowedModes) == 0 {
-			s.AllowedModes = fit
-		}
-		if s.DefaultMode == "" && len(s.AllowedModes) > 0 {
-			s.DefaultMode = s.AllowedModes[0]
-		}
+	if t.Subscribers = complete(slices.Clone(t.Subscribers), t.Kind); len(t.Subscribers) == 0 {
+		t.Subscribers = everybody(t.Kind)
 	}
 	if t.History.MaxAge == 0 {
 		t.History.MaxAge = freshet.DefaultMaxAge
@@ -265,4 +254,40 @@ func Effective(t freshet.Topic) freshet.Topic {
 		t.Limits.Payload = freshet.DefaultPayload
 	}
 	return t
+}
+
+// complete fills in the modes that subscribers do not name.
+func complete(all []freshet.Subscriber, kind freshet.Kind) []freshet.Subscriber {
+	for i := range all {
+		s := &all[i]
+		if len(s.AllowedModes) == 0 {
+			s.AllowedModes = kind.Modes()
+		}
+		if s.DefaultMode == "" && len(s.AllowedModes) > 0 {
+			s.DefaultMode = s.AllowedModes[0]
+		}
+	}
+	return all
+}
+
+// everybody is what a topic allows that names no subscribers. Thousands of topics share it.
+func everybody(kind freshet.Kind) []freshet.Subscriber {
+	if kind == freshet.KindEvent {
+		return everybodyOfEvents()
+	}
+	return everybodyOfSnapshots()
+}
+
+//nolint:gochecknoglobals // constants
+var (
+	everybodyOfEvents    = sync.OnceValue(func() []freshet.Subscriber { return allTypes(freshet.KindEvent) })
+	everybodyOfSnapshots = sync.OnceValue(func() []freshet.Subscriber { return allTypes(freshet.KindSnapshot) })
+)
+
+func allTypes(kind freshet.Kind) []freshet.Subscriber {
+	var all []freshet.Subscriber
+	for _, name := range freshet.SubscriberTypes() {
+		all = append(all, freshet.Subscriber{Type: name})
+	}
+	return complete(all, kind)
 }

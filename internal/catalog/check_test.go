@@ -27,8 +27,8 @@ func TestCheck(t *testing.T) {
 		{"source without config", `{"name":"a","kind":"event","source":{"type":"http-poller"}}`, `/source/config/url: required`},
 		{"source of another kind", `{"name":"a","kind":"snapshot","source":{"type":"events"}}`, `/source/type: events cannot feed topics of the kind snapshot`},
 		{
-			"subscribers", `{"name":"a","kind":"event",` + source + `,"subscribers":[{"type":"webhook"},{"type":"sse","allowedModes":["snapshot-only"]},{"type":"sse"},{}]}`,
-			`/subscribers/0/type: "webhook" is not a type of subscriber that is supported: use sse | /subscribers/1/allowedModes/0: "snapshot-only" is not a mode of topics of the kind event: use event | ` +
+			"subscribers", `{"name":"a","kind":"event",` + source + `,"subscribers":[{"type":"webhooks"},{"type":"sse","allowedModes":["snapshot-only"]},{"type":"sse"},{}]}`,
+			`/subscribers/0/type: "webhooks" is not a type of subscriber: did you mean "webhook"? | /subscribers/1/allowedModes/0: "snapshot-only" is not a mode of topics of the kind event: use event | ` +
 				`/subscribers/2/type: sse is there already | /subscribers/3/type: required`,
 		},
 		{
