@@ -64,6 +64,24 @@ func TestRestartRefusesNobody(t *testing.T) {
 	}
 }
 
+// SIGHUP that comes again, at whatever moment of a restart, does not end the server.
+func TestRestartTwice(t *testing.T) {
+	s := serve(t, "topics: [{name: log, kind: event, source: {type: http-post, alwaysOn: true}}]\n")
+	for n := range 12 {
+		restarts := strings.Count(s.log.String(), "msg=listening")
+		for range 2 {
+			if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatalf("round %d: %v\n%s", n, err, s.log)
+			}
+			time.Sleep(time.Duration(n) * 3 * time.Millisecond) //nolint:forbidigo // any moment will do; all of them should
+		}
+		s.says("msg=listening", restarts+1)
+		if _, err := s.publishOnce("log", "application/json", fmt.Sprint(n), fmt.Sprint("round-", n)); err != nil {
+			t.Fatalf("round %d: %v\n%s", n, err, s.log)
+		}
+	}
+}
+
 // A restart into a configuration that is wrong does not come about: what runs goes on.
 func TestRestartIsCheckedFirst(t *testing.T) {
 	const topic = "topics: [{name: log, kind: event, source: {type: http-post, alwaysOn: true}}]\n"

@@ -49,12 +49,14 @@ on as it is. A socket given by systemd (socket activation) is used in place of -
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangup := make(chan os.Signal, 1) // from before the configuration is read: a change of it is not missed
+			signal.Notify(hangup, syscall.SIGHUP)
 			config, err := f.load(os.Environ())
 			if err != nil {
 				return err
 			}
 			config.Version = c.version
-			return serve(cmd.Context(), config, newLogger(c.err, config.Log), func() error {
+			return serve(cmd.Context(), config, newLogger(c.err, config.Log), hangup, func() error {
 				_, err := f.load(os.Environ())
 				return err
 			})
@@ -75,8 +77,8 @@ on as it is. A socket given by systemd (socket activation) is used in place of -
 }
 
 // serve runs the server until ctx ends; on SIGHUP it puts a new process in its place, if check finds that one
-// would start.
-func serve(ctx context.Context, config app.Config, log *slog.Logger, check func() error) (err error) {
+// would start. The signal stays caught while the server stops: it may come twice, and must not end the process.
+func serve(ctx context.Context, config app.Config, log *slog.Logger, hangup <-chan os.Signal, check func() error) (err error) {
 	if config.Listener, err = app.Inherited(); err != nil {
 		return err
 	}
@@ -86,12 +88,8 @@ func serve(ctx context.Context, config app.Config, log *slog.Logger, check func(
 	asked := ctx // ends where the server is to stop for good
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	var listener *os.File
 	err = app.Run(ctx, config, log, func(s app.Server) {
-		context.AfterFunc(ctx, func() { signal.Stop(hangup) })
 		go func() {
 			for {
 				select {
@@ -114,6 +112,9 @@ func serve(ctx context.Context, config app.Config, log *slog.Logger, check func(
 	})
 	if err == nil && listener != nil && asked.Err() == nil {
 		return app.Replace(listener)
+	}
+	if asked.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it was stopped while it started, as it was asked to
 	}
 	return err
 }

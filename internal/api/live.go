@@ -186,7 +186,10 @@ func lastEventID(r *http.Request) string {
 func (l *live) document(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
 	first, cancel := context.WithTimeout(r.Context(), firstAnswer)
 	defer cancel()
-	if err := f.Feed.Wait(first); err != nil {
+	switch err := f.Feed.Wait(first); {
+	case errors.Is(err, flow.ErrStopping):
+		return known(err, err.Error(), map[string]string{"Retry-After": "1"}) // a restart takes less
+	case err != nil:
 		return fmt.Errorf("%w: the topic's history is not read yet", freshet.ErrUnavailable)
 	}
 	if at := r.URL.Query().Get("at"); at != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,5 +63,6 @@ func Replace(listener *os.File) error {
 	}
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, handoverVariable+"=") })
 	env = append(env, fmt.Sprintf("%s=%d", handoverVariable, listener.Fd()))
+	signal.Ignore(unix.SIGHUP)                                            // until the new image catches it, another one would end the process
 	return fmt.Errorf("restart: %w", syscall.Exec(program, os.Args, env)) //nolint:gosec // itself, with its own arguments
 }
