@@ -87,10 +87,15 @@ func styleOf(media, mode string) (wish, bool) {
 
 // modeOf is the mode that a stream of the topic has.
 func modeOf(t *freshet.Topic, asked freshet.Mode) (freshet.Mode, error) {
-	allowed := t.Modes("sse")
+	return modeAs(t, "sse", asked)
+}
+
+// modeAs is the mode that a subscriber of the topic has who is of one of freshet.SubscriberTypes.
+func modeAs(t *freshet.Topic, subscriber string, asked freshet.Mode) (freshet.Mode, error) {
+	allowed := t.Modes(subscriber)
 	switch {
 	case len(allowed) == 0:
-		return "", fmt.Errorf("%w: this topic has no SSE subscribers", freshet.ErrMode)
+		return "", fmt.Errorf("%w: this topic has no subscribers of the type %s", freshet.ErrMode, subscriber)
 	case asked == "":
 		return allowed[0], nil
 	case slices.Contains(allowed, asked):

@@ -12,6 +12,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow"
+	"freshet/internal/flow/transport/websocket"
 )
 
 // AdHoc bounds the topics that a GET of /live/{absolute URL} makes.
@@ -89,6 +90,9 @@ func (l *live) followVerbatim(w http.ResponseWriter, r *http.Request, target str
 // ?url={percent-encoded absolute URL} for clients that cannot send "//".
 func (l *live) query(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
+	if websocket.Asked(r) && q.Get("url") == "" {
+		return l.manySockets(w, r, q["topic"])
+	}
 	if names := q["topic"]; len(names) > 0 {
 		return l.many(w, r, names)
 	}

@@ -89,6 +89,18 @@ func (g *gate) enter(r *http.Request, topic freshet.TopicName, subscribers int) 
 	}, true
 }
 
+// hasRoom says whether a topic that has so many subscribers, with a new one, may have them, and refuses that one
+// where it may not.
+func (g *gate) hasRoom(topic freshet.TopicName, subscribers int) bool {
+	if g.limits.PerTopic == 0 || subscribers <= g.limits.PerTopic {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refuseLocked(limitTopic, "most", g.limits.PerTopic, "topic", string(topic))
+	return false
+}
+
 // refuseLocked counts a refusal. The log has the first at once, and those that follow together, as there
 // may be thousands a second; about says more of the last one.
 func (g *gate) refuseLocked(limit string, about ...any) {

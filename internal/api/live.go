@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/rs/cors"
 
 	"freshet"
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
 	"freshet/internal/flow/fanout"
 	"freshet/internal/flow/transport/sse"
+	"freshet/internal/flow/transport/websocket"
 )
 
 const (
@@ -33,8 +35,12 @@ type live struct {
 	flow    *flow.Flow
 	catalog *catalog.Catalog
 	streams *sse.Streams
+	sockets *websocket.Sockets
 	gate    *gate
 	adhoc   AdHoc
+	origins *cors.Cors // knows which pages may open WebSockets; nil: only our own
+
+	publishes bool // clients may publish over WebSocket
 }
 
 // get answers a read of a configured topic in the style that the client asks for.
@@ -53,6 +59,9 @@ func (l *live) get(w http.ResponseWriter, r *http.Request) error {
 // unfollowable answers a stream without its topic so that EventSource does what is best: stop where the
 // topic that it followed is gone, come back where it is only not available now.
 func (l *live) unfollowable(w http.ResponseWriter, r *http.Request, err error) error {
+	if websocket.Asked(r) {
+		return l.noSocket(w, r, err)
+	}
 	ask, acceptErr := negotiate(r)
 	if acceptErr != nil || ask.style != styleStream {
 		return err
@@ -75,6 +84,9 @@ func (l *live) noStream(w http.ResponseWriter, r *http.Request, err error) error
 // serve answers in the style that the client asks for, and closes the follower once it is done with it: a
 // stream may outlive the request.
 func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
+	if websocket.Asked(r) {
+		return l.socket(w, r, f)
+	}
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	ask, err := negotiate(r)
 	if err == nil && ask.style == styleStream && r.Method != http.MethodHead {

@@ -14,6 +14,7 @@ import (
 	"freshet"
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
+	"freshet/internal/flow/transport/websocket"
 )
 
 // Mistakes in a request that no package below knows of.
@@ -61,6 +62,8 @@ var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{flow.ErrKeyReused, http.StatusUnprocessableEntity, "idempotency-key-reused"},
 	{flow.ErrUnproven, http.StatusUnauthorized, "unproven"},
 	{flow.ErrReplayed, http.StatusConflict, "replayed"},
+	{websocket.ErrHandshake, http.StatusBadRequest, "websocket-handshake"},
+	{websocket.ErrVersion, http.StatusUpgradeRequired, "websocket-version"},
 	{errMisdirected, http.StatusMisdirectedRequest, "misdirected"},
 }
 

@@ -20,6 +20,7 @@ import (
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
 	"freshet/internal/flow/transport/sse"
+	"freshet/internal/flow/transport/websocket"
 )
 
 // A Config is what the edge works with.
@@ -30,6 +31,8 @@ type Config struct {
 	Metrics     *prometheus.Registry
 	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
 	Streams     *sse.Streams
+	Sockets     *websocket.Sockets
+	Publishes   bool // clients may publish over WebSocket
 	AdHoc       AdHoc
 	Limits      Limits
 	CORSOrigins []string // whose pages may read; "*" is every origin; none: CORS is off
@@ -40,7 +43,10 @@ type Config struct {
 // Handler returns the whole surface.
 func Handler(c Config) http.Handler {
 	e := edge{c.Log}
-	l := &live{edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, adhoc: c.AdHoc, gate: newGate(c.Limits, c.Metrics, c.Log)}
+	l := &live{
+		edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, sockets: c.Sockets, adhoc: c.AdHoc,
+		gate: newGate(c.Limits, c.Metrics, c.Log), publishes: c.Publishes,
+	}
 	mux := http.NewServeMux()
 	routes(mux, l, newManagement(c.Catalog, c.Flow.Status, c.Log), c)
 
@@ -62,7 +68,8 @@ func Handler(c Config) http.Handler {
 	}))
 	h = guard.Handler(h)
 	if len(c.CORSOrigins) > 0 {
-		h = allowOrigins(c.CORSOrigins).Handler(h)
+		l.origins = allowOrigins(c.CORSOrigins)
+		h = l.origins.Handler(h)
 	}
 	if c.LocalOnly {
 		h = e.localOnly(h)

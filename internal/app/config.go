@@ -17,19 +17,20 @@ import (
 // Config is everything that can be set from outside. Its zero value works: loopback, a data
 // directory beside the caller, no topics. The YAML file has the same names.
 type Config struct {
-	Listen  string           `json:"listen"`          // host:port; 127.0.0.1:4440
-	TLS     TLSConfig        `json:"tls,omitzero"`    // HTTPS; plain HTTP by default
-	Data    string           `json:"data"`            // directory of the journal; ./freshet-data
-	Log     LogConfig        `json:"log,omitzero"`    //
-	Egress  EgressConfig     `json:"egress,omitzero"` // where sources may connect to
-	CORS    CORSConfig       `json:"cors,omitzero"`   // which web pages may read; none by default
-	AdHoc   AdHocConfig      `json:"adhoc,omitzero"`  // /live/{absolute URL}
-	Limits  LimitsConfig     `json:"limits,omitzero"`
-	Journal JournalConfig    `json:"journal,omitzero"`
-	Drain   freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
-	Secrets SecretsConfig    `json:"secrets,omitzero"`
-	Files   FilesConfig      `json:"files,omitzero"` // which of this machine's files may be data
-	Topics  []freshet.Topic  `json:"topics,omitempty"`
+	Listen    string           `json:"listen"`          // host:port; 127.0.0.1:4440
+	TLS       TLSConfig        `json:"tls,omitzero"`    // HTTPS; plain HTTP by default
+	Data      string           `json:"data"`            // directory of the journal; ./freshet-data
+	Log       LogConfig        `json:"log,omitzero"`    //
+	Egress    EgressConfig     `json:"egress,omitzero"` // where sources may connect to
+	CORS      CORSConfig       `json:"cors,omitzero"`   // which web pages may read; none by default
+	AdHoc     AdHocConfig      `json:"adhoc,omitzero"`  // /live/{absolute URL}
+	WebSocket WebSocketConfig  `json:"websocket,omitzero"`
+	Limits    LimitsConfig     `json:"limits,omitzero"`
+	Journal   JournalConfig    `json:"journal,omitzero"`
+	Drain     freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
+	Secrets   SecretsConfig    `json:"secrets,omitzero"`
+	Files     FilesConfig      `json:"files,omitzero"` // which of this machine's files may be data
+	Topics    []freshet.Topic  `json:"topics,omitempty"`
 
 	Listener net.Listener `json:"-"` // already listening; Listen then only says how it is reached
 	Portable bool         `json:"-"` // streams are written by net/http everywhere; for tests of that path
@@ -116,6 +117,11 @@ type AdHocConfig struct {
 	Grace         freshet.Duration `json:"grace,omitzero"`         // how long one outlives its last follower; PT1M
 	PollingPeriod freshet.Duration `json:"pollingPeriod,omitzero"` // PT5S
 	MaxTopics     int              `json:"maxTopics,omitzero"`     // 1000
+}
+
+// WebSocketConfig says what clients may do over WebSocket besides following topics.
+type WebSocketConfig struct {
+	Publish bool `json:"publish,omitzero"` // to topics whose source takes posts; off by default
 }
 
 // LimitsConfig bounds the streams that are open at a time. What is over a limit is told to come back

@@ -69,5 +69,6 @@ func (s *system) drain(server *http.Server, listener net.Listener, served <-chan
 	}
 	err = errors.Join(err, server.Close())
 	s.streams.Close(ctx)
+	s.sockets.Close(ctx)
 	return err
 }

@@ -32,6 +32,7 @@ import (
 	"freshet/internal/flow/source/all"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/flow/transport/sse"
+	"freshet/internal/flow/transport/websocket"
 	"freshet/internal/settings"
 )
 
@@ -220,6 +221,7 @@ type system struct {
 	egress  *egress.Client
 	flow    *flow.Flow
 	streams *sse.Streams
+	sockets *websocket.Sockets
 	busy    *busy
 	metrics *prometheus.Registry
 	watch   *watchers
@@ -242,6 +244,9 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 	s.flow = flow.New(flow.Config{Journal: store{s.journal}, Sources: s.kinds, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
 	var err error
 	if s.streams, err = sse.New(sse.Config{Portable: c.Portable}); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if s.sockets, err = websocket.New(websocket.Config{Portable: c.Portable}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := s.openCatalog(ctx, c.Topics); err != nil {
@@ -348,10 +353,13 @@ func Sources(vault settings.Vault, folders []string) catalog.Sources {
 
 func (s *system) close() error {
 	s.unwatch()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
 	if s.streams != nil { // where it was not drained
-		gone, cancel := context.WithCancel(context.Background())
-		cancel()
 		s.streams.Close(gone)
+	}
+	if s.sockets != nil {
+		s.sockets.Close(gone)
 	}
 	if s.flow != nil {
 		s.flow.Close()
@@ -372,6 +380,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	server := &http.Server{
 		Handler: api.Handler(api.Config{
 			Flow: s.flow, Catalog: s.catalog, Sources: s.kinds.Describe(), Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
+			Sockets: s.sockets, Publishes: c.WebSocket.Publish,
 			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
 			Limits:      api.Limits(c.Limits),
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,

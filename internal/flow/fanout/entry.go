@@ -11,12 +11,18 @@ type Form int
 
 // The forms in use.
 const (
-	FormSSE             Form = iota // as a block of the event stream
-	FormSSEDeflate                  // the same, compressed
-	FormSSEChunk                    // the same as a chunk of an HTTP/1.1 answer
-	FormSSEDeflateChunk             // the same, compressed, as a chunk
-	FormSSENamed                    // a block that names its topic, without its id
-	FormSSENamedDeflate             // the same, compressed
+	FormSSE                Form = iota // as a block of the event stream
+	FormSSEDeflate                     // the same, compressed
+	FormSSEChunk                       // the same as a chunk of an HTTP/1.1 answer
+	FormSSEDeflateChunk                // the same, compressed, as a chunk
+	FormSSENamed                       // a block that names its topic, without its id
+	FormSSENamedDeflate                // the same, compressed
+	FormSocket                         // as a WebSocket message
+	FormSocketDeflate                  // the same, compressed
+	FormSocketBinary                   // with its data in base64
+	FormSocketNamed                    // as a WebSocket message that names its topic
+	FormSocketNamedDeflate             // the same, compressed
+	FormSocketNamedBinary              // the same with its data in base64, not compressed
 	forms
 )
 

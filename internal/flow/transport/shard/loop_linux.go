@@ -34,27 +34,32 @@ type loop struct {
 	closed bool
 
 	conns  map[int32]*conn
-	groups map[*fanout.Feed]*group
+	groups map[place]*group
 	later  []*group // dirty, but it is too early for the next pass
 	serial int32
 	now    time.Time
+	said   []byte // by a reader, in one read
 }
 
-// A group is a loop's connections that follow one feed.
+// A place is where connections are that may lack the same.
+type place struct {
+	feed  *fanout.Feed
+	proto *Protocol
+}
+
+// A group is a loop's connections that follow one feed and are written alike.
 type group struct {
-	feed    *fanout.Feed
+	place
 	conns   []*conn
 	unwatch func()
 	last    time.Time     // when the last pass ended
 	linger  time.Duration // from then to the next one
 	dirty   bool          // in loop.dirty or loop.later; guarded by loop.mu
 
-	// What a reader lacks, shared by all that are at the same place and are written alike, until the feed
-	// changes again.
+	// What a reader lacks, shared by all that have the same, until the feed changes again.
 	version atomic.Uint64 // counts the feed's changes
 	known   uint64        // the version at which what follows was found; 0: nothing was
 	before  fanout.Cursor // of such a reader
-	proto   *Protocol
 	after   fanout.Cursor // of the same, once it has batch
 	batch   fanout.Batch
 	bytes   []byte
@@ -71,6 +76,13 @@ type conn struct {
 	wrote  time.Time
 	group  *group
 	reading
+
+	// Of one whose reader may say something.
+	answer  []byte // to it, after what is being written
+	heard   time.Time
+	beaten  time.Time // when it got the last beat
+	parted  bool      // the reader has said its last
+	parting bool      // it has got its last bytes, and may say its last
 }
 
 func newLoop() (*loop, error) {
@@ -86,7 +98,7 @@ func newLoop() (*loop, error) {
 		_ = unix.Close(poll)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	l := &loop{poll: poll, bell: bell, wake: make(chan struct{}, 1), stop: make(chan struct{}), conns: map[int32]*conn{}, groups: map[*fanout.Feed]*group{}}
+	l := &loop{poll: poll, bell: bell, wake: make(chan struct{}, 1), stop: make(chan struct{}), conns: map[int32]*conn{}, groups: map[place]*group{}}
 	l.done.Go(l.run)
 	l.done.Go(l.watch)
 	return l, nil
@@ -213,19 +225,19 @@ func (l *loop) untilNext() (wait time.Duration, ok bool) {
 // admit makes an adopted connection one of the loop's.
 func (l *loop) admit(c *conn) {
 	l.serial++
-	c.serial, c.wrote = l.serial, l.now
-	ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.serial}
+	c.serial, c.wrote, c.heard, c.beaten = l.serial, l.now, l.now, l.now
+	ev := unix.EpollEvent{Events: c.interest(), Fd: c.fd, Pad: c.serial}
 	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, int(c.fd), &ev); err != nil {
 		l.drop(c, fmt.Errorf("epoll: %w", err))
 		return
 	}
-	feed := c.cursor.Feed()
-	g := l.groups[feed]
+	at := place{c.cursor.Feed(), c.proto}
+	g := l.groups[at]
 	if g == nil {
-		g = &group{feed: feed}
+		g = &group{place: at}
 		g.version.Store(1)
-		g.unwatch = feed.Watch(func() { l.changed(g) })
-		l.groups[feed] = g
+		g.unwatch = at.feed.Watch(func() { l.changed(g) })
+		l.groups[at] = g
 	}
 	c.group, c.at = g, len(g.conns)
 	g.conns = append(g.conns, c)
@@ -256,7 +268,7 @@ func (l *loop) pass(g *group) {
 	start := time.Now()
 	sent, readers, total := fanout.Batch{}, 0, 0
 	for _, c := range slices.Backward(g.conns) { // a connection that is dropped is replaced by the last
-		if c.full {
+		if c.full || c.parting {
 			continue
 		}
 		n := l.advance(c)
@@ -285,7 +297,7 @@ func (l *loop) advance(c *conn) (sent int) {
 		sent += n
 	}
 	if ok && c.ending != nil {
-		l.drop(c, c.ending)
+		l.part(c)
 	}
 	return sent
 }
@@ -300,8 +312,8 @@ func (l *loop) alone(c *conn) {
 // lacking sets what is to be written next. Readers at the same place share it.
 func (l *loop) lacking(c *conn) {
 	g := c.group
-	if version := g.version.Load(); g.known != version || g.before != c.cursor || g.proto != c.proto {
-		g.known, g.before, g.proto, g.after = version, c.cursor, c.proto, c.cursor
+	if version := g.version.Load(); g.known != version || g.before != c.cursor {
+		g.known, g.before, g.after = version, c.cursor, c.cursor
 		g.batch, g.err = g.after.Next(context.Background())
 		g.bytes = join(g.batch, c.proto)
 	}
@@ -334,7 +346,7 @@ func join(b fanout.Batch, p *Protocol) []byte {
 
 // write writes what is pending. False: the socket took less, or the connection is gone.
 func (l *loop) write(c *conn) (sent int, ok bool) {
-	for len(c.pending) > 0 {
+	for c.hasMore() {
 		n, err := send(int(c.fd), c.pending, len(c.then) > 0)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -347,13 +359,21 @@ func (l *loop) write(c *conn) (sent int, ok bool) {
 			return sent, false
 		}
 		sent += n
-		c.wrote = l.now
-		if c.pending = c.pending[n:]; len(c.pending) == 0 {
-			c.pending, c.then = c.then, nil
-		}
+		c.wrote, c.pending = l.now, c.pending[n:]
 	}
 	c.pending = nil
 	return sent, true
+}
+
+// hasMore says whether there is something to be written, and has it in pending.
+func (c *conn) hasMore() bool {
+	if len(c.pending) == 0 {
+		c.pending, c.then = c.then, nil
+	}
+	if len(c.pending) == 0 {
+		c.pending, c.answer = c.answer, nil
+	}
+	return len(c.pending) > 0
 }
 
 // send is write(2) for sockets: it spares the kernel what files need. As a socket that does not block gives
@@ -377,11 +397,24 @@ func (l *loop) park(c *conn) {
 		return
 	}
 	c.full = true
-	l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET|unix.EPOLLOUT)
+	l.watchFor(c)
 }
 
-func (l *loop) interest(c *conn, events uint32) {
-	ev := unix.EpollEvent{Events: events, Fd: c.fd, Pad: c.serial}
+// interest is what the loop wants to know of a connection.
+func (c *conn) interest() uint32 {
+	events := uint32(unix.EPOLLRDHUP | unix.EPOLLET)
+	if c.ear != nil {
+		events |= unix.EPOLLIN
+	}
+	if c.full {
+		events |= unix.EPOLLOUT
+	}
+	return events
+}
+
+// watchFor has the kernel tell of the connection's interest, again where it is the case already.
+func (l *loop) watchFor(c *conn) {
+	ev := unix.EpollEvent{Events: c.interest(), Fd: c.fd, Pad: c.serial}
 	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_MOD, int(c.fd), &ev); err != nil {
 		l.drop(c, fmt.Errorf("epoll: %w", err))
 	}
@@ -389,13 +422,19 @@ func (l *loop) interest(c *conn, events uint32) {
 
 // happened takes note of what the kernel says of a connection.
 func (l *loop) happened(c *conn, events uint32) {
+	if c.ear != nil && events&(unix.EPOLLIN|unix.EPOLLRDHUP) != 0 {
+		if l.hear(c); l.conns[c.fd] != c {
+			return
+		}
+		events &^= unix.EPOLLRDHUP // what it said before is heard first
+	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		l.drop(c, io.EOF)
 		return
 	}
 	if events&unix.EPOLLOUT != 0 && c.full {
 		c.full = false
-		l.interest(c, unix.EPOLLRDHUP|unix.EPOLLET)
+		l.watchFor(c)
 		if l.conns[c.fd] == c {
 			l.alone(c)
 		}
@@ -412,8 +451,13 @@ func (l *loop) tick() {
 	for _, c := range l.conns {
 		silent := l.now.Sub(c.wrote)
 		switch {
+		case c.parting && silent > partingTakes:
+			l.drop(c, c.ending)
+		case c.parting:
 		case c.full && silent > c.proto.Stalled:
 			l.drop(c, fanout.ErrSlow)
+		case c.proto.Answered && !c.full:
+			l.ask(c)
 		case !c.full && len(c.pending) == 0 && silent >= c.proto.Heartbeat:
 			c.pending = c.proto.Beat
 			l.write(c)
@@ -435,11 +479,11 @@ func (l *loop) drop(c *conn, cause error) {
 		g.conns = g.conns[:last]
 		if last == 0 {
 			g.unwatch()
-			delete(l.groups, g.feed)
+			delete(l.groups, g.place)
 		}
 		c.group = nil
 	}
-	c.pending, c.then = nil, nil
+	c.pending, c.then, c.answer = nil, nil, nil
 	c.full = true // whoever still holds it leaves it alone
 	l.open.Add(-1)
 	c.reader.Left(cause)

@@ -12,6 +12,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"sync"
@@ -29,6 +30,7 @@ type Protocol struct {
 	Encode    func(freshet.Event) []byte
 	Greet     func(reset string) []byte // before the first event, inside its frame; and before one that is a reset
 	Beat      []byte                    // after a silence of Heartbeat
+	Answered  bool                      // the reader answers a Beat: it gets one each Heartbeat, and is cut where it said nothing since the last
 	End       func(cause error) []byte  // the last that a reader is sent
 	Heartbeat time.Duration
 	Stalled   time.Duration // a reader that takes nothing for so long is cut
@@ -43,6 +45,21 @@ type Reader interface {
 	Left(cause error)
 }
 
+// An Ear is a Reader that may say something. To others nobody listens.
+type Ear interface {
+	Reader
+	// Hear takes what came, in whatever pieces, and gives what is to be answered; of answers that could not be
+	// written yet the last one counts. After an error the connection ends with its answer; where the error is
+	// io.EOF the reader expects no more, else it may say its last. Hear must not block, nor keep b.
+	Hear(b []byte) (answer []byte, err error)
+}
+
+// ErrSilent is why a reader is cut that answers nothing.
+var ErrSilent = errors.New("the reader does not answer")
+
+// partingTakes is how long a reader that has got its last bytes may take to say its last.
+const partingTakes = 2 * time.Second
+
 // A reading is where a connection is with its reader.
 type reading struct {
 	cursor  fanout.Cursor
@@ -51,6 +68,7 @@ type reading struct {
 	greeted bool   // the reader has got its first event
 	proto   *Protocol
 	reader  Reader
+	ear     Ear // the same, where it is one
 }
 
 // The least time between two passes over a feed, and the longest that it becomes where passes take long. A
@@ -88,7 +106,8 @@ func (s *Shards) Adopt(conn net.Conn, head []byte, greeted bool, cursor fanout.C
 	if s == nil || len(s.loops) == 0 {
 		return false
 	}
-	return s.loops[s.next.Add(1)%uint64(len(s.loops))].adopt(conn, reading{greeted: greeted, cursor: cursor, pending: head, proto: p, reader: r})
+	ear, _ := r.(Ear)
+	return s.loops[s.next.Add(1)%uint64(len(s.loops))].adopt(conn, reading{greeted: greeted, cursor: cursor, pending: head, proto: p, reader: r, ear: ear})
 }
 
 // Close ends the loops, at the latest when ctx does. Feeds should have ended before, so that readers have
