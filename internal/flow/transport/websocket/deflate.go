@@ -27,17 +27,17 @@ func offersDeflate(offers []string) bool {
 }
 
 func isTakeable(offer string) bool {
-	name, params, _ := strings.Cut(offer, ";")
+	name, params, some := strings.Cut(offer, ";")
 	if strings.TrimSpace(name) != "permessage-deflate" {
 		return false
+	}
+	if !some {
+		return true
 	}
 	seen := map[string]bool{}
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, has := strings.Cut(param, "=")
 		name, value = strings.TrimSpace(name), strings.Trim(strings.TrimSpace(value), `"`)
-		if name == "" && !has {
-			return params == ""
-		}
 		if seen[name] {
 			return false
 		}

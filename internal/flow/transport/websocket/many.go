@@ -69,7 +69,7 @@ func (s *Sockets) Refuse(w http.ResponseWriter, r *http.Request, code Code, reas
 	if err != nil {
 		return err
 	}
-	x := s.session(&primed{conn, early}, &ear{parser{limit: mostSaid, deflate: deflate}, &s.deflater, func([]byte) error { return nil }})
+	x := s.session(&primed{conn, early}, &ear{parser: parser{limit: mostSaid, deflate: deflate}, deflater: &s.deflater, text: takesNothing})
 	s.sessions.start(x, head, &CloseError{Code: code, Reason: reason})
 	return nil
 }

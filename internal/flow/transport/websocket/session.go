@@ -161,18 +161,22 @@ func (x *session) listen(ctx context.Context) error {
 }
 
 func (x *session) hear(b []byte) error {
-	answer, err := x.ear.Hear(b)
-	if _, said := errors.AsType[*CloseError](err); said {
-		x.bye(answer)
-		return err
+	for len(b) > 0 {
+		var answer []byte
+		var err error
+		answer, b, err = x.ear.first(b)
+		if _, said := errors.AsType[*CloseError](err); said {
+			x.bye(answer)
+			return err
+		}
+		if err == nil && len(answer) > 0 {
+			err = x.write(answer, x.s.config.Stalled)
+		}
+		if err != nil && !errors.Is(err, errClosed) { // then only the answer to that is of interest
+			return err
+		}
 	}
-	if err == nil && len(answer) > 0 {
-		err = x.write(answer, x.s.config.Stalled)
-	}
-	if errors.Is(err, errClosed) {
-		return nil // only the answer to that is of interest
-	}
-	return err
+	return nil
 }
 
 // follow writes what the topics have until the connection is to end.

@@ -204,7 +204,7 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 		sub.Reader.Left(err)
 		return err
 	}
-	l := &listener{sub.Reader, ear{parser{limit: mostSaid, deflate: deflate}, &s.deflater, takesNothing}}
+	l := &listener{sub.Reader, ear{parser: parser{limit: mostSaid, deflate: deflate}, deflater: &s.deflater, text: takesNothing}}
 	y := style{binary: sub.Binary, deflate: deflate}
 	p := s.protocols[y]
 	answer, err := l.Hear(early)
