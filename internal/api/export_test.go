@@ -14,13 +14,13 @@ import (
 func Management(topics *catalog.Catalog, status func(freshet.TopicName) *freshet.Status, log *slog.Logger) http.Handler {
 	m := newManagement(topics, status, log)
 	mux := http.NewServeMux()
-	m.routes(mux)
+	m.routes(mux, m.table())
 	return m.routed(mux)
 }
 
 // ManagementRoutes are the patterns that it serves.
 func ManagementRoutes() []string {
-	return slices.Sorted(maps.Keys((&management{}).table()))
+	return append(slices.Sorted(maps.Keys((&management{}).table())), slices.Sorted(maps.Keys((&provisioned{}).table()))...)
 }
 
 // Failing is a handler that fails with err.

@@ -34,6 +34,7 @@ type live struct {
 	edge
 	flow    *flow.Flow
 	catalog *catalog.Catalog
+	stored  stored
 	streams *sse.Streams
 	sockets *websocket.Sockets
 	gate    *gate
@@ -84,6 +85,9 @@ func (l *live) noStream(w http.ResponseWriter, r *http.Request, err error) error
 // serve answers in the style that the client asks for, and closes the follower once it is done with it: a
 // stream may outlive the request.
 func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
+	if id := r.URL.Query().Get("subscription"); id != "" && !flow.IsAdHoc(f.Topic.Name) && r.Method != http.MethodHead {
+		return l.serveStored(w, r, f, freshet.SubscriptionID(id))
+	}
 	if websocket.Asked(r) {
 		return l.socket(w, r, f)
 	}

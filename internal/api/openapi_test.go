@@ -135,6 +135,10 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		if route == "POST /v1/topics/{topic}" { // its only method stands behind a colon, which ServeMux cannot match
 			served[i] += ":poll"
 		}
+		if route == "POST /v1/subscriptions/{id}" {
+			served[i] += ":redeliver"
+			served = append(served, route+":test", route+":recover")
+		}
 	}
 	slices.Sort(served)
 	if !slices.Equal(served, described) {

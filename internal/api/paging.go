@@ -36,7 +36,7 @@ func (m *management) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	q.Status = m.status
 	page, total := m.catalog.List(q)
-	l := listing{Items: make([]freshet.Topic, 0, len(page)), Total: total, Links: pages(r.URL, q, total)}
+	l := listing{Items: make([]freshet.Topic, 0, len(page)), Total: total, Links: pages(r.URL, q.Page, q.PageSize, total)}
 	for _, e := range page {
 		l.Items = append(l.Items, e.Topic)
 	}
@@ -108,21 +108,21 @@ func onlyParameters(r *http.Request, names ...string) error {
 	return nil
 }
 
-// pages makes the links around the page that q asks for.
-func pages(self *url.URL, q catalog.Query, total int) links {
-	last := max(1, (total+q.PageSize-1)/q.PageSize)
+// pages makes the links around a page.
+func pages(self *url.URL, number, size, total int) links {
+	last := max(1, (total+size-1)/size)
 	to := func(page int) string {
 		values := self.Query()
 		values.Set("page", strconv.Itoa(page))
-		values.Set("pageSize", strconv.Itoa(q.PageSize))
+		values.Set("pageSize", strconv.Itoa(size))
 		return self.Path + "?" + values.Encode()
 	}
-	l := links{Self: to(q.Page), First: to(1), Last: to(last)}
-	if q.Page > 1 {
-		l.Prev = to(min(q.Page-1, last))
+	l := links{Self: to(number), First: to(1), Last: to(last)}
+	if number > 1 {
+		l.Prev = to(min(number-1, last))
 	}
-	if q.Page < last {
-		l.Next = to(q.Page + 1)
+	if number < last {
+		l.Next = to(number + 1)
 	}
 	return l
 }

@@ -14,7 +14,9 @@ import (
 	"freshet"
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
+	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/subscriptions"
 )
 
 // Mistakes in a request that no package below knows of.
@@ -40,6 +42,9 @@ type knownError struct {
 // problems are the errors that a caller may see, with their RFC 9457 types. Any other is ours:
 // logged, then a bare 500. The first that matches counts, so the narrower stand before the wider.
 var problems = []knownError{ //nolint:gochecknoglobals // a constant table
+	{subscriptions.ErrNotFound, http.StatusNotFound, "subscription-not-found"},
+	{subscriptions.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},
+	{delivery.ErrInactive, http.StatusConflict, "subscription-inactive"},
 	{freshet.ErrNotFound, http.StatusNotFound, "topic-not-found"},
 	{freshet.ErrExists, http.StatusConflict, "topic-exists"},
 	{catalog.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},

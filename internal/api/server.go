@@ -19,32 +19,37 @@ import (
 	"freshet"
 	"freshet/internal/catalog"
 	"freshet/internal/flow"
+	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/subscriptions"
 )
 
 // A Config is what the edge works with.
 type Config struct {
-	Flow        *flow.Flow
-	Catalog     *catalog.Catalog
-	Sources     []freshet.SourceType // that topics may have
-	Metrics     *prometheus.Registry
-	Ready       func(context.Context) map[string]error // each thing that must work, and what is wrong with it
-	Streams     *sse.Streams
-	Sockets     *websocket.Sockets
-	Publishes   bool // clients may publish over WebSocket
-	AdHoc       AdHoc
-	Limits      Limits
-	CORSOrigins []string // whose pages may read; "*" is every origin; none: CORS is off
-	LocalOnly   bool     // serve only requests that name a loopback host
-	Log         *slog.Logger
+	Flow      *flow.Flow
+	Catalog   *catalog.Catalog
+	Sources   []freshet.SourceType // that topics may have
+	Metrics   *prometheus.Registry
+	Ready     func(context.Context) map[string]error // each thing that must work, and what is wrong with it
+	Streams   *sse.Streams
+	Sockets   *websocket.Sockets
+	Publishes bool // clients may publish over WebSocket
+	AdHoc     AdHoc
+	Limits    Limits
+	// Stored subscriptions.
+	Subscriptions *subscriptions.Registry
+	Deliveries    *delivery.Deliveries
+	CORSOrigins   []string // whose pages may read; "*" is every origin; none: CORS is off
+	LocalOnly     bool     // serve only requests that name a loopback host
+	Log           *slog.Logger
 }
 
 // Handler returns the whole surface.
 func Handler(c Config) http.Handler {
 	e := edge{c.Log}
 	l := &live{
-		edge: e, flow: c.Flow, catalog: c.Catalog, streams: c.Streams, sockets: c.Sockets, adhoc: c.AdHoc,
+		edge: e, flow: c.Flow, catalog: c.Catalog, stored: stored{c.Subscriptions, c.Deliveries}, streams: c.Streams, sockets: c.Sockets, adhoc: c.AdHoc,
 		gate: newGate(c.Limits, c.Metrics, c.Log), publishes: c.Publishes,
 	}
 	mux := http.NewServeMux()
@@ -82,7 +87,8 @@ func routes(mux *http.ServeMux, l *live, m *management, c Config) {
 	mux.Handle("GET /live/{topic}", l.handle(l.get))
 	mux.Handle("POST /live/{topic}", l.handle(l.publish))
 	mux.Handle("GET /live", l.handle(l.query))
-	m.routes(mux)
+	m.routes(mux, m.table())
+	m.routes(mux, (&provisioned{*m, c.Subscriptions, c.Deliveries}).table())
 	mux.Handle("POST /v1/topics/{topic}", l.handle(l.custom))
 	mux.Handle("GET /v1/sources", l.handle(sourceTypes(c.Sources)))
 	mux.Handle("GET /v1/sources/{type}", l.handle(sourceType(c.Sources)))

@@ -44,12 +44,12 @@ func (m *management) table() map[string]http.Handler {
 	}
 }
 
-func (m *management) routes(mux *http.ServeMux) {
+func (m *management) routes(mux *http.ServeMux, table map[string]http.Handler) {
 	compress, err := gzhttp.NewWrapper(gzhttp.EnableZstd(false))
 	if err != nil {
 		panic(fmt.Sprintf("api: the options of gzhttp are wrong: %v", err)) // they are constant
 	}
-	for pattern, h := range m.table() {
+	for pattern, h := range table {
 		mux.Handle(pattern, compress(h))
 	}
 }

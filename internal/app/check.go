@@ -16,13 +16,16 @@ import (
 
 // Bounds of what can be set.
 const (
-	minPolling  = freshet.Duration(500 * time.Millisecond)
-	maxPolling  = freshet.Duration(time.Hour)
-	maxGrace    = freshet.Duration(24 * time.Hour)
-	maxDrain    = freshet.Duration(10 * time.Minute)
-	maxSync     = freshet.Duration(time.Minute)
-	mostAdHoc   = 100_000
-	highestPort = 65_535
+	minPolling = freshet.Duration(500 * time.Millisecond)
+	maxPolling = freshet.Duration(time.Hour)
+	maxGrace   = freshet.Duration(24 * time.Hour)
+	maxDrain   = freshet.Duration(10 * time.Minute)
+
+	minExchanges = freshet.Duration(time.Minute)
+	maxExchanges = freshet.Duration(90 * 24 * time.Hour)
+	maxSync      = freshet.Duration(time.Minute)
+	mostAdHoc    = 100_000
+	highestPort  = 65_535
 )
 
 // Check reports everything that is wrong with a configuration, however it came about, as Mistakes.
@@ -65,6 +68,13 @@ func (c *Config) invalid() (found freshet.Invalid) {
 	mistake("/limits/perAddress", notNegative(c.Limits.PerAddress))
 	mistake("/journal/sync", checkSync(c.Journal.Sync))
 	mistake("/drain", within(c.Drain, 0, maxDrain))
+	mistake("/exchanges/maxAge", within(c.Exchanges.MaxAge, minExchanges, maxExchanges))
+	if b := c.Exchanges.MaxBytes; b != 0 && (b < 1<<20 || b > 16<<30) {
+		mistake("/exchanges/maxBytes", fmt.Errorf("must be from 1MiB to 16GiB, not %v", b))
+	}
+	if c.Subscriptions.Events != "" {
+		mistake("/subscriptions/events", c.Subscriptions.Events.Validate())
+	}
 	found = append(found, c.Egress.check().In("/egress")...)
 	found = append(found, c.Files.check().In("/files")...)
 	return append(found, c.invalidTopics()...)

@@ -29,8 +29,11 @@ type Config struct {
 	Journal   JournalConfig    `json:"journal,omitzero"`
 	Drain     freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
 	Secrets   SecretsConfig    `json:"secrets,omitzero"`
-	Files     FilesConfig      `json:"files,omitzero"` // which of this machine's files may be data
-	Topics    []freshet.Topic  `json:"topics,omitempty"`
+	// What is kept of attempts to deliver to subscriptions, and where it is told that one was halted.
+	Exchanges     ExchangesConfig     `json:"exchanges,omitzero"`
+	Subscriptions SubscriptionsConfig `json:"subscriptions,omitzero"`
+	Files         FilesConfig         `json:"files,omitzero"` // which of this machine's files may be data
+	Topics        []freshet.Topic     `json:"topics,omitempty"`
 
 	Listener net.Listener `json:"-"` // already listening; Listen then only says how it is reached
 	Portable bool         `json:"-"` // streams are written by net/http everywhere; for tests of that path
@@ -141,6 +144,19 @@ type SecretsConfig struct {
 
 func (c SecretsConfig) vault() settings.Vault {
 	return settings.Vault{Named: c.Named, Env: c.Env, Files: c.Files}
+}
+
+// ExchangesConfig bounds the log of attempts to deliver; whichever bound is met first counts.
+type ExchangesConfig struct {
+	MaxAge   freshet.Duration `json:"maxAge,omitzero"`   // P7D; PT1M to P90D
+	MaxBytes freshet.Bytes    `json:"maxBytes,omitzero"` // 64MiB in all; 1MiB to 16GiB
+}
+
+// SubscriptionsConfig is about stored subscriptions.
+type SubscriptionsConfig struct {
+	// Events is a topic of messages, with a source of type http-post, to which a CloudEvent is published whenever
+	// deliveries to a subscription are given up; none by default.
+	Events freshet.TopicName `json:"events,omitempty"`
 }
 
 // FilesConfig names the folders from which sources of type file may read.

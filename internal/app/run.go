@@ -27,6 +27,7 @@ import (
 	"freshet/internal/egress"
 	"freshet/internal/engine"
 	"freshet/internal/flow"
+	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/all"
@@ -34,6 +35,7 @@ import (
 	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
 	"freshet/internal/settings"
+	"freshet/internal/subscriptions"
 )
 
 // Defaults of what a configuration leaves open.
@@ -45,6 +47,8 @@ const (
 	defaultGrace     = time.Minute
 	defaultPeriod    = freshet.Duration(5 * time.Second)
 	defaultMaxAdHoc  = 1000
+	defaultExchanges = freshet.Duration(7 * 24 * time.Hour)
+	defaultLog       = freshet.Bytes(64 << 20)
 	reserve          = 200      // descriptors for the journal, upstreams and those who manage
 	headerBytes      = 40 << 10 // the names and positions of as many topics of the longest names as one connection may have
 	headerTimeout    = 5 * time.Second
@@ -109,6 +113,8 @@ func (c Config) withDefaults() Config {
 	orElse(&c.AdHoc.PollingPeriod, defaultPeriod)
 	orElse(&c.AdHoc.MaxTopics, defaultMaxAdHoc)
 	orElse(&c.Journal.Sync, "always")
+	orElse(&c.Exchanges.MaxAge, defaultExchanges)
+	orElse(&c.Exchanges.MaxBytes, defaultLog)
 	orElse(&c.Version, "dev")
 	orElse(&c.Limits.Connections, streams(descriptors()))
 	if c.Dev {
@@ -232,6 +238,9 @@ type system struct {
 	sources catalog.Sources
 	made    atomic.Uint64 // sources, so far
 	unwatch func()
+
+	deliveries    *delivery.Deliveries
+	subscriptions *subscriptions.Registry
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
@@ -250,6 +259,9 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := s.openCatalog(ctx, c.Topics); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if err := s.openSubscriptions(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -311,6 +323,11 @@ func (s *system) configure(ch catalog.Change) {
 		}
 		return
 	}
+	if s.subscriptions != nil {
+		if err := s.subscriptions.RemoveTopic(ctx, ch.Old.Name); err != nil {
+			s.log.ErrorContext(ctx, "the subscriptions of a deleted topic will be removed at the next start", "topic", string(ch.Old.Name), "err", err)
+		}
+	}
 	if err := s.flow.Remove(ctx, ch.Old.Name); err != nil {
 		s.log.ErrorContext(ctx, "what is left of a deleted topic will be removed at the next start", "topic", string(ch.Old.Name), "err", err)
 	}
@@ -361,6 +378,9 @@ func (s *system) close() error {
 	if s.sockets != nil {
 		s.sockets.Close(gone)
 	}
+	if s.deliveries != nil {
+		s.deliveries.Close()
+	}
 	if s.flow != nil {
 		s.flow.Close()
 	}
@@ -381,8 +401,8 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 		Handler: api.Handler(api.Config{
 			Flow: s.flow, Catalog: s.catalog, Sources: s.kinds.Describe(), Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
 			Sockets: s.sockets, Publishes: c.WebSocket.Publish,
-			AdHoc:       api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
-			Limits:      api.Limits(c.Limits),
+			AdHoc:  api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
+			Limits: api.Limits(c.Limits), Subscriptions: s.subscriptions, Deliveries: s.deliveries,
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
 		}),
 		BaseContext:       func(net.Listener) context.Context { return requests },

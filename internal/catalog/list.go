@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"freshet"
+	"freshet/internal/search"
 	"freshet/internal/strict"
 )
 
@@ -18,10 +19,10 @@ const (
 
 // A Query chooses topics.
 type Query struct {
-	Search   Search  // the zero Search finds every topic
-	Sort     []Order // the first counts most; equals are in the order of their names
-	Page     int     // from 1, the default
-	PageSize int     // 1 to MaxPageSize; DefaultPageSize
+	Search   search.Expression // the zero one finds every topic
+	Sort     []Order           // the first counts most; equals are in the order of their names
+	Page     int               // from 1, the default
+	PageSize int               // 1 to MaxPageSize; DefaultPageSize
 
 	// Status adds what a topic is doing, for the page and, where Search asks for it, the search. It
 	// may be nil.
@@ -31,16 +32,16 @@ type Query struct {
 // List returns one page of the topics that q finds, and how many it finds in all.
 func (c *Catalog) List(q Query) (page []Entry, total int) {
 	found := c.all()
-	if q.Search.match != nil {
+	if q.Search.Any() {
 		found = nil
 		for _, e := range c.all() {
 			t := &e.Topic
-			if q.Search.status && q.Status != nil {
+			if q.Search.Names("status") && q.Status != nil {
 				copied := e.Topic
 				copied.Status = q.Status(t.Name)
 				t = &copied
 			}
-			if q.Search.match(t) {
+			if q.Search.Matches(t) {
 				found = append(found, e)
 			}
 		}
@@ -69,6 +70,9 @@ func (c *Catalog) List(q Query) (page []Entry, total int) {
 	}
 	return page, len(found)
 }
+
+// ParseSearch reads a search for topics.
+func ParseSearch(s string) (search.Expression, error) { return search.Parse[freshet.Topic](s, aliases) }
 
 // An Order is a property to sort by.
 type Order struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -96,7 +95,7 @@ func (c *Catalog) Patch(ctx context.Context, name freshet.TopicName, patch []byt
 	if err != nil {
 		return Entry{}, err
 	}
-	t, err := c.readLocked(name, old, mergePatch(document, patch))
+	t, err := c.readLocked(name, old, strict.MergePatch(document, patch))
 	if err != nil {
 		return Entry{}, err
 	}
@@ -266,29 +265,4 @@ func (c *Catalog) Sync(ctx context.Context, topics []freshet.Topic, drop func(co
 		}
 	}
 	return made, nil
-}
-
-// mergePatch is MergePatch of RFC 7396 section 2, on raw JSON: what it does not touch keeps its
-// spelling. Both are valid JSON.
-func mergePatch(target, patch json.RawMessage) json.RawMessage {
-	var changes map[string]json.RawMessage
-	if json.Unmarshal(patch, &changes) != nil || changes == nil {
-		return patch // not an object
-	}
-	members := map[string]json.RawMessage{}
-	if json.Unmarshal(target, &members) != nil || members == nil {
-		members = map[string]json.RawMessage{}
-	}
-	for name, value := range changes {
-		if string(value) == "null" {
-			delete(members, name)
-		} else {
-			members[name] = mergePatch(members[name], value)
-		}
-	}
-	merged, err := marshal(members)
-	if err != nil {
-		return patch // cannot be: every member was read from valid JSON
-	}
-	return merged
 }

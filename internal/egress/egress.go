@@ -97,6 +97,9 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("egress: %w", err)
 }
 
+// UserAgent is what requests call themselves.
+func (c *Client) UserAgent() string { return c.userAgent }
+
 // Secure is a client that goes where c may, with another TLS configuration, and connections of its own.
 func (c *Client) Secure(config *tls.Config) *Client {
 	transport := c.transport.Clone()

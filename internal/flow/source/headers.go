@@ -52,9 +52,8 @@ func isToken(s string) bool {
 }
 
 // RetryAfter is for how long an answer wants no other request, by the server's clock where it gives a time
-// (RFC 9110 section 10.2.3); 0: it does not say. At most an hour of it is obeyed.
-func RetryAfter(h http.Header) time.Duration {
-	const longest = time.Hour
+// (RFC 9110 section 10.2.3), but for no longer than longest; 0: it does not say.
+func RetryAfter(h http.Header, longest time.Duration) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return min(longest, time.Duration(seconds)*time.Second)

@@ -17,12 +17,12 @@ func TestRetryAfter(t *testing.T) {
 		"86400": time.Hour, at(90 * time.Second): 90 * time.Second, at(-time.Hour): 0, at(48 * time.Hour): time.Hour,
 	} {
 		h := http.Header{"Retry-After": {field}, "Date": {date.Format(http.TimeFormat)}}
-		if got := source.RetryAfter(h); got != want {
+		if got := source.RetryAfter(h, time.Hour); got != want {
 			t.Errorf("%q: %v, want %v", field, got, want)
 		}
 	}
 	soon := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
-	if got := source.RetryAfter(http.Header{"Retry-After": {soon}}); got < 25*time.Second || got > 30*time.Second {
+	if got := source.RetryAfter(http.Header{"Retry-After": {soon}}, time.Hour); got < 25*time.Second || got > 30*time.Second {
 		t.Errorf("%v", got)
 	}
 }

@@ -153,7 +153,7 @@ func port(u *url.URL) string {
 // judge says what is wrong with an answer that should be a stream.
 func (s *stream) judge(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		s.wait(source.RetryAfter(resp.Header))
+		s.wait(source.RetryAfter(resp.Header, time.Hour))
 		return source.FaultOfStatus(resp.StatusCode, "")
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {

@@ -153,7 +153,7 @@ func (s *socket) refused(resp *http.Response, err error) error {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return source.Faultf(freshet.FaultRedirect, "upstream answered %d, a redirect, which is not followed: set url to where it leads", resp.StatusCode)
 	}
-	s.notBefore = time.Now().Add(source.RetryAfter(resp.Header))
+	s.notBefore = time.Now().Add(source.RetryAfter(resp.Header, time.Hour))
 	return source.FaultOfStatus(resp.StatusCode, " in place of opening a WebSocket")
 }
 

@@ -60,6 +60,12 @@ var ErrSilent = errors.New("the reader does not answer")
 // partingTakes is how long a reader that has got its last bytes may take to say its last.
 const partingTakes = 2 * time.Second
 
+// A Solitary is a Reader that wants to be told of its own connection's batches, one by one. No loop writes it.
+type Solitary interface {
+	Reader
+	Solitary()
+}
+
 // A reading is where a connection is with its reader.
 type reading struct {
 	cursor  fanout.Cursor

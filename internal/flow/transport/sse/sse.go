@@ -120,13 +120,14 @@ func Headers(h http.Header) {
 // returns early where the connection is written elsewhere from then on. The connection ends after a whole
 // event without the final chunk, for clients that take a clean end as the end of the story; where that
 // is net/http's to do, Serve panics with http.ErrAbortHandler. HTTP/2 streams are ended as such.
-// A client that wants status events gets them; its connection stays with net/http.
+// A client that wants status events gets them; its connection stays with net/http, as that of a Solitary does.
 func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader, status Status) {
 	Headers(w.Header())
 	if compress {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
-	if s.shards != nil && status == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+	_, alone := reader.(shard.Solitary)
+	if s.shards != nil && status == nil && !alone && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
 		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
 			s.takeOver(conn, w.Header(), cursor, compress, reader)

@@ -176,9 +176,10 @@ type Subscription struct {
 	Topic  freshet.TopicName
 	Mode   freshet.Mode
 	Cursor *fanout.Cursor
-	Reader shard.Reader // who leaves when the topic or the connection ends
-	Status Status       // nil: the client wants no status events
-	Binary bool         // the data of events is base64
+	Reader shard.Reader    // who leaves when the topic or the connection ends
+	Status Status          // nil: the client wants no status events
+	Until  context.Context //nolint:containedctx // the connection is cut when it ends; nil: it lasts
+	Binary bool            // the data of events is base64
 	// Resumed says whether a client that had an id goes on there; nil: it had none.
 	Resumed *bool
 }
@@ -204,6 +205,10 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 		sub.Reader.Left(err)
 		return err
 	}
+	if sub.Until != nil {
+		context.AfterFunc(sub.Until, func() { _ = conn.Close() })
+	}
+	_, alone := sub.Reader.(shard.Solitary)
 	l := &listener{sub.Reader, ear{parser: parser{limit: mostSaid, deflate: deflate}, deflater: &s.deflater, text: takesNothing}}
 	y := style{binary: sub.Binary, deflate: deflate}
 	p := s.protocols[y]
@@ -214,7 +219,7 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 		_ = socket{conn}.write(head, p.Stalled)
 		_ = conn.Close()
 		l.Left(err)
-	case s.shards != nil && sub.Status == nil && isPlain(conn):
+	case s.shards != nil && sub.Status == nil && !alone && isPlain(conn):
 		s.toLoop(conn, head, sub, l, p)
 	default:
 		s.sessions.start(s.one(conn, &l.ear, sub), head, nil)

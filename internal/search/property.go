@@ -1,4 +1,4 @@
-package catalog
+package search
 
 import (
 	"encoding"
@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"freshet"
 	"freshet/internal/strict"
 )
 
-// A property leads from a topic to the values of one of its members, through pointers, lists and
-// maps. It follows the JSON names of freshet.Topic, so that whatever is added there can be searched.
+// A property leads from a resource to the values of one of its members, through pointers, lists and
+// maps. It follows the JSON names of the resource's type, so that whatever is added there can be searched.
 type property struct {
 	name  string
 	path  []step
@@ -27,10 +26,9 @@ type step struct {
 	key   string
 }
 
-// propertyOf finds the property of this name.
-func propertyOf(name string) (property, error) {
-	p := property{name: aliases(name)}
-	t := reflect.TypeFor[freshet.Topic]()
+// propertyOf finds the property of a type; asked is how its name was spelled.
+func propertyOf(t reflect.Type, name, asked string) (property, error) {
+	p := property{name: name}
 	for rest := p.name; ; {
 		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice && t != reflect.TypeFor[json.RawMessage]() {
 			t = t.Elem()
@@ -50,12 +48,12 @@ func propertyOf(name string) (property, error) {
 			segment, rest, _ = strings.Cut(rest, ".")
 			index, names := member(t, segment)
 			if index < 0 {
-				return property{}, unknownProperty(name, segment, names)
+				return property{}, unknownProperty(asked, segment, names)
 			}
 			p.path = append(p.path, step{field: index})
 			t = t.Field(index).Type
 		default:
-			return property{}, fmt.Errorf("unknown property %.100q: there is nothing below %s", name, strings.TrimSuffix(p.name, "."+rest))
+			return property{}, fmt.Errorf("unknown property %.100q: there is nothing below %s", asked, strings.TrimSuffix(p.name, "."+rest))
 		}
 	}
 	p.leaf = t
@@ -93,16 +91,14 @@ func unknownProperty(name, segment string, names []string) error {
 	return fmt.Errorf("unknown property %.100q: known are %s", name, strings.Join(names, ", "))
 }
 
-func (p property) status() bool { return p.name == "status" || strings.HasPrefix(p.name, "status.") }
-
-// set says whether the topic has the property, with anything but its zero value.
-func (p property) set(t *freshet.Topic) bool {
-	return walk(reflect.ValueOf(t), p.path, func(v reflect.Value) bool { return !v.IsZero() })
+// set says whether the resource has the property, with anything but its zero value.
+func (p property) set(t reflect.Value) bool {
+	return walk(t, p.path, func(v reflect.Value) bool { return !v.IsZero() })
 }
 
 // any says whether one of the property's values is equal.
-func (p property) any(t *freshet.Topic, equal func(string) bool) bool {
-	return walk(reflect.ValueOf(t), p.path, func(v reflect.Value) bool { return equal(text(v)) })
+func (p property) any(t reflect.Value, equal func(string) bool) bool {
+	return walk(t, p.path, func(v reflect.Value) bool { return equal(text(v)) })
 }
 
 // walk calls found for each value at the end of the path until it returns true.

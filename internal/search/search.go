@@ -1,14 +1,14 @@
-package catalog
+// Package search finds among resources, topics and others, those of which an expression holds.
+package search
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
-
-	"freshet"
 )
 
-// A Search is a condition on topics. Its grammar, in which AND binds tighter than OR:
+// An Expression is a condition on resources of a type. Its grammar, in which AND binds tighter than OR:
 //
 //	search   = all { "OR" all }
 //	all      = operand { "AND" operand }
@@ -18,11 +18,27 @@ import (
 //
 // property:value holds where the property has the value, one of its values where it is in a list;
 // property!value where it does not; property? where it is set. A * in a bare value is any text; in a
-// quoted one \" is a quote and \\ a backslash. Every property of a topic but source.config can be
-// named. AND and OR may be written in lower case.
-type Search struct {
-	match  func(*freshet.Topic) bool
-	status bool // it looks at the status
+// quoted one \" is a quote and \\ a backslash. Every property but what is raw JSON can be named. AND and OR
+// may be written in lower case. The zero Expression holds of everything.
+type Expression struct {
+	match condition
+	named []string
+}
+
+// Matches says whether the expression holds of a resource, which v points to.
+func (e Expression) Matches(v any) bool { return e.match == nil || e.match(reflect.ValueOf(v)) }
+
+// Any says whether the expression says anything.
+func (e Expression) Any() bool { return e.match != nil }
+
+// Names says whether the expression looks at a property or at one below it.
+func (e Expression) Names(property string) bool {
+	for _, name := range e.named {
+		if name == property || strings.HasPrefix(name, property+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // Bounds of an expression, so that it costs little to read and to try on 10 000 topics.
@@ -31,33 +47,43 @@ const (
 	maxSearchDepth = 50   // parentheses in each other
 )
 
-// ParseSearch reads an expression. An error says at which character, from 1, and what is wrong.
-func ParseSearch(s string) (Search, error) {
+// Parse reads an expression on resources of type T. An error says at which character, from 1, and what is wrong.
+// alias gives other names of properties; nil: there are none.
+func Parse[T any](s string, alias func(string) string) (Expression, error) {
+	return parse(s, reflect.TypeFor[T](), alias)
+}
+
+func parse(s string, of reflect.Type, alias func(string) string) (Expression, error) {
 	if len(s) > maxSearch {
-		return Search{}, fmt.Errorf("longer than %d bytes", maxSearch)
+		return Expression{}, fmt.Errorf("longer than %d bytes", maxSearch)
 	}
-	p := searchParser{text: s}
+	if alias == nil {
+		alias = func(name string) string { return name }
+	}
+	p := searchParser{text: s, of: of, alias: alias}
 	p.space()
 	if p.text == p.text[:p.at] {
-		return Search{}, p.failed("empty, where a condition such as name:prices is required")
+		return Expression{}, p.failed("empty, where a condition such as name:prices is required")
 	}
 	match, err := p.or(0)
 	if err != nil {
-		return Search{}, err
+		return Expression{}, err
 	}
 	if p.at < len(p.text) {
-		return Search{}, p.failed("AND or OR is missing before %s", p.next())
+		return Expression{}, p.failed("AND or OR is missing before %s", p.next())
 	}
-	return Search{match, p.status}, nil
+	return Expression{match, p.named}, nil
 }
 
 type searchParser struct {
-	text   string
-	at     int
-	status bool
+	text  string
+	at    int
+	of    reflect.Type
+	alias func(string) string
+	named []string
 }
 
-type condition = func(*freshet.Topic) bool
+type condition = func(reflect.Value) bool
 
 func (p *searchParser) failed(format string, args ...any) error {
 	return p.failedAt(p.at, format, args...)
@@ -102,7 +128,7 @@ func (p *searchParser) or(depth int) (condition, error) {
 		a := left
 		var b condition
 		b, err = p.and(depth)
-		left = func(t *freshet.Topic) bool { return a(t) || b(t) }
+		left = func(t reflect.Value) bool { return a(t) || b(t) }
 	}
 	return left, err
 }
@@ -113,7 +139,7 @@ func (p *searchParser) and(depth int) (condition, error) {
 		a := left
 		var b condition
 		b, err = p.operand(depth)
-		left = func(t *freshet.Topic) bool { return a(t) && b(t) }
+		left = func(t reflect.Value) bool { return a(t) && b(t) }
 	}
 	return left, err
 }
@@ -161,11 +187,11 @@ func (p *searchParser) comparison() (condition, error) {
 	if operator != ':' && operator != '!' && operator != '?' {
 		return nil, p.failed("%.100q must be followed by :value, !value or ?", name)
 	}
-	prop, err := propertyOf(name)
+	prop, err := propertyOf(p.of, p.alias(name), name)
 	if err != nil {
 		return nil, p.failedAt(start, "%s", err)
 	}
-	p.status = p.status || prop.status()
+	p.named = append(p.named, prop.name)
 	p.at++
 	if operator == '?' {
 		p.space()
@@ -180,9 +206,9 @@ func (p *searchParser) comparison() (condition, error) {
 	}
 	p.space()
 	if operator == '!' {
-		return func(t *freshet.Topic) bool { return !prop.any(t, equal) }, nil
+		return func(t reflect.Value) bool { return !prop.any(t, equal) }, nil
 	}
-	return func(t *freshet.Topic) bool { return prop.any(t, equal) }, nil
+	return func(t reflect.Value) bool { return prop.any(t, equal) }, nil
 }
 
 // value reads what a property is compared with.

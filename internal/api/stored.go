@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"freshet"
+	"freshet/internal/flow"
+	"freshet/internal/flow/delivery"
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/subscriptions"
+)
+
+// stored are the subscriptions whose subscribers come themselves.
+type stored struct {
+	registry   *subscriptions.Registry
+	deliveries *delivery.Deliveries
+}
+
+// serveStored sends the events of a stored subscription over the connection that its subscriber makes.
+func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follower, id freshet.SubscriptionID) error {
+	kind := "sse"
+	if websocket.Asked(r) {
+		kind = "websocket"
+	}
+	sub, err := l.storedOf(r, f, id, kind)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	ctx := r.Context()
+	if kind == "websocket" {
+		ctx = context.WithoutCancel(ctx) // the connection outlives the request
+	}
+	at, until, sent, detach, err := l.stored.deliveries.Attach(ctx, id)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	leave, ok := l.gate.enter(r, f.Topic.Name, f.Subscribers())
+	if !ok {
+		detach()
+		f.Close()
+		if kind == "sse" {
+			l.streams.Busy(w)
+		}
+		return errFull
+	}
+	reader := &provisionedStream{streaming{f, leave}, sent, detach}
+	cursor, err := l.cursorOf(r, f, sub, at)
+	if err != nil {
+		l.log.WarnContext(r.Context(), "a stream cannot start now", "subscription", string(id), "err", err)
+		reader.Left(err)
+		return fmt.Errorf("%w: the topic's history cannot be read", freshet.ErrUnavailable)
+	}
+	freshnessHeaders(w.Header(), f)
+	if kind == "websocket" {
+		binary := r.URL.Query().Get("dataFormat") == "binary"
+		return l.sockets.Serve(w, r, websocket.Subscription{Topic: f.Topic.Name, Mode: sub.Mode, Cursor: cursor, Reader: reader, Status: websocket.Status(statusOf(r, f)), Binary: binary, Until: until})
+	}
+	l.streams.Serve(w, r.WithContext(until), cursor, wantsGzip(r), reader, statusOf(r, f))
+	return nil
+}
+
+// storedOf is the subscription that a request names, if that is for it.
+func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.SubscriptionID, kind string) (*freshet.Subscription, error) {
+	sub, err := l.stored.registry.Whole(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case sub.Topic != f.Topic.Name:
+		return nil, fmt.Errorf("%w: %s is one of topic %s", subscriptions.ErrNotFound, id, sub.Topic)
+	case sub.Type != kind:
+		return nil, badParameter("subscription", "%s is of type %s, and this is %s", id, sub.Type, kind)
+	}
+	if kind == "sse" {
+		if ask, err := negotiate(r); err != nil || ask.style != styleStream && r.Header.Get("Accept") != "*/*" && r.Header.Get("Accept") != "" {
+			return nil, fmt.Errorf("%w: a subscription is followed as text/event-stream", errAccept)
+		}
+	}
+	return sub, nil
+}
+
+// cursorOf is where the stream starts: after the event that the client says that it has, or else the one that the
+// subscription remembers.
+func (l *live) cursorOf(r *http.Request, f *flow.Follower, sub *freshet.Subscription, at string) (*fanout.Cursor, error) {
+	if err := f.Feed.Wait(r.Context()); err != nil {
+		return nil, err
+	}
+	if id := lastEventID(r); id != "" {
+		cursor, _, err := resume(r.Context(), f, sub.Mode, id)
+		return cursor, err
+	}
+	return delivery.Begin(r.Context(), f.Feed, f.Topic.Kind, sub, at)
+}
+
+// A provisionedStream moves the cursor of a stored subscription along with what is written.
+type provisionedStream struct {
+	streaming
+	sent   func(fanout.Batch)
+	detach func()
+}
+
+// Solitary is part of shard.Solitary: each batch of this connection counts.
+func (*provisionedStream) Solitary() {}
+
+// Sent moves the cursor.
+func (p *provisionedStream) Sent(b fanout.Batch, bytes, readers int) {
+	p.sent(b)
+	p.streaming.Sent(b, bytes, readers)
+}
+
+// Left ends the connection's part in the subscription.
+func (p *provisionedStream) Left(cause error) {
+	p.detach()
+	p.streaming.Left(cause)
+}

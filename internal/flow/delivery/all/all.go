@@ -1,0 +1,10 @@
+// Package all lists the types of subscription that are sent to.
+package all
+
+import (
+	"freshet/internal/flow/delivery"
+	"freshet/internal/flow/delivery/webhook"
+)
+
+// Kinds are the types, in the order in which people are told of them.
+func Kinds() delivery.Set { return delivery.Set{webhook.Kind()} }
