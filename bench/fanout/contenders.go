@@ -85,7 +85,11 @@ func freshetServer(sync string) *contender {
 			return nil, nil, err
 		}
 		server, err := load.Freshet(base, cl, roots, nil)
-		return []string{binary, "serve", "-c", "freshet.yaml"}, server, err
+		if err != nil {
+			return nil, nil, err
+		}
+		server.WebSocket = r.socket
+		return []string{binary, "serve", "-c", "freshet.yaml"}, server, nil
 	}
 	return c
 }
@@ -255,7 +259,7 @@ func centrifugo() *contender {
 	const pkg = "github.com/centrifugal/centrifugo/v6"
 	c.prepare = func(ctx context.Context, dir string) error {
 		binary = filepath.Join(dir, "centrifugo")
-		c.version = version(ctx, "fanout/peers/centrifugo", pkg) + ", memory engine, uni_sse"
+		c.version = version(ctx, "fanout/peers/centrifugo", pkg) + ", memory engine, uni_sse and uni_websocket"
 		return build(ctx, "fanout/peers/centrifugo", binary, pkg)
 	}
 	c.command = func(dir string, port int, r row) ([]string, *load.Server, error) {
@@ -263,15 +267,19 @@ func centrifugo() *contender {
 			return nil, nil, errors.New("what was missed comes as one event, so that the figures would not compare")
 		}
 		config := fmt.Sprintf(`{"http_server":{"address":"127.0.0.1","port":%d},"log":{"level":"error"},
-			"client":{"insecure":true,"allowed_origins":["*"]},"http_api":{"insecure":true},"uni_sse":{"enabled":true},
+			"client":{"insecure":true,"allowed_origins":["*"]},"http_api":{"insecure":true},"uni_sse":{"enabled":true},"uni_websocket":{"enabled":true},
 			"channel":{"without_namespace":{"allow_subscribe_for_client":true,"allow_subscribe_for_anonymous":true}}}`, port)
 		path := filepath.Join(dir, "config.json")
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 			return nil, nil, err
 		}
-		s := &load.Server{}
+		s := &load.Server{WebSocket: r.socket}
+		connection := "/connection/uni_sse"
+		if r.socket {
+			connection = "/connection/uni_websocket"
+		}
 		s.Subscribe = func(topic, _ string) (string, []string) {
-			return "/connection/uni_sse?cf_connect=" + url.QueryEscape(`{"subs":{"`+topic+`":{}}}`), nil
+			return connection + "?cf_connect=" + url.QueryEscape(`{"subs":{"`+topic+`":{}}}`), nil
 		}
 		s.Publish = func(topic string, message []byte) (string, []string, []byte) {
 			body := append([]byte(`{"channel":"`+topic+`","data":`), message...)

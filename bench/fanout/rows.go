@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"freshet/internal/load"
@@ -15,6 +16,7 @@ type row struct {
 	quick    func(p *load.Params) // what --quick makes of it; nil: a shorter time
 	history  bool                 // contenders keep what was published
 	tls      bool                 // HTTPS
+	socket   bool                 // over WebSocket
 	against  []string             // contenders; nil: all
 	key      string               // the figure whose median decides which run is shown
 }
@@ -39,7 +41,18 @@ func rows(many int) []row {
 		{name: "slow", scenario: "slow", params: load.Params{Subscribers: 1000, Slow: 0.05}, control: oneSlow, quick: func(p *load.Params) { p.Duration = 5 * time.Second }, against: ours, key: "p99"},
 		{name: "topics-10k", scenario: "topics", params: load.Params{Topics: 10_000}, quick: func(p *load.Params) { p.Topics = 1000 }, against: ours, key: "memoryPerTopic"},
 	}
-	return append(r, growth(many)...)
+	return append(append(r, sockets(r)...), growth(many)...)
+}
+
+// sockets are some of the rows over WebSocket, with those that have it.
+func sockets(of []row) (all []row) {
+	for _, r := range of {
+		if slices.Contains([]string{"idle-10k", "saturate-1k", "unbatched"}, r.name) {
+			r.name, r.socket, r.against = r.name+"-websocket", true, []string{freshetName, centrifugoName}
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // oneSlow leaves one of the slow readers.

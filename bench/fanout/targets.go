@@ -75,6 +75,7 @@ func judged(r results) []target {
 	j.most("unbatched", "CPU per event ÷ centrifugo's", cost/j.of("unbatched", centrifugoName, cpu), 0.4, "")
 	j.least("saturate-10k", "events/s at p99 under 100 ms", j.of("saturate-10k", freshetName, rate), 150_000, "")
 	j.most("burst-10k", "one burst to all", j.of("burst-10k", freshetName, func(r *load.Report) float64 { return r.Burst }), 65, "ms")
+	j.sockets()
 	j.headline()
 	j.least("resume", "events/s", j.of("resume", freshetName, rate), 350_000, "")
 	j.most("resume", "p99 of completion", j.of("resume", freshetName, p99), 60, "ms")
@@ -89,6 +90,15 @@ func judged(r results) []target {
 	}), 0, "")
 	j.growth()
 	return j.targets
+}
+
+func (j *judge) sockets() {
+	j.most("idle-10k-websocket", "memory per connection", j.of("idle-10k-websocket", freshetName, memory), 4, "KB")
+	of := func(row, contender string, f func(*load.Report) float64) float64 {
+		return j.of(row+"-websocket", contender, f)
+	}
+	j.least("saturate-1k-websocket", "events/s ÷ centrifugo's", of("saturate-1k", freshetName, rate)/of("saturate-1k", centrifugoName, rate), 5, "")
+	j.most("unbatched-websocket", "CPU per event ÷ centrifugo's", of("unbatched", freshetName, cpu)/of("unbatched", centrifugoName, cpu), 0.5, "")
 }
 
 func (j *judge) headline() {

@@ -95,6 +95,7 @@ func (c *cli) bench(ctx context.Context, name string, given *pflag.FlagSet, f be
 	if err != nil {
 		return usageError{err}
 	}
+	server.WebSocket = f.transport == "websocket"
 	if err := server.Check(); err != nil {
 		return usageError{fmt.Errorf("--server-pid: %w", err)}
 	}

@@ -20,6 +20,7 @@ type benchFlags struct {
 	size                     string
 	pids                     []int
 	remote                   bool
+	transport                string
 }
 
 func (f *benchFlags) register(flags *pflag.FlagSet) {
@@ -37,6 +38,7 @@ func (f *benchFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.Publishers, "publishers", 0, "connections that publish; 32")
 	flags.IntVar(&f.Batch, "batch", 0, "messages in one post (NDJSON) at most: those that are due when a connection is free; 1")
 	flags.IntVar(&f.AtATime, "at-a-time", 0, "connections begun and not answered yet; 128")
+	flags.StringVar(&f.transport, "transport", "sse", "of subscribers: sse or websocket")
 	flags.IntSliceVar(&f.pids, "server-pid", nil, "process of the server, if it runs here: measure its time and memory")
 	flags.BoolVar(&f.remote, "allow-remote", false, "put a server on another machine under load; only one that is yours")
 }
@@ -50,6 +52,9 @@ func (f *benchFlags) check(scenario load.Scenario, given *pflag.FlagSet) error {
 	}
 	if err := f.read(given); err != nil {
 		return err
+	}
+	if f.transport != "sse" && f.transport != "websocket" {
+		return fmt.Errorf("--transport %q: it is sse or websocket", f.transport)
 	}
 	for _, n := range []struct {
 		flag        string

@@ -188,6 +188,12 @@ func (e *epoll) drop(s *subscriber) {
 	s.link = link{}
 }
 
+func (e *epoll) send(s *subscriber, b []byte) {
+	if n, err := unix.Write(s.link.fd, b); err == nil && n < len(b) {
+		e.loop.tally.failure = io.ErrShortWrite // where there is none, the server says so
+	}
+}
+
 func (e *epoll) pause(s *subscriber, on bool) {
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP)
 	if on {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"runtime"
 	"strconv"
 	"sync"
@@ -25,6 +26,7 @@ type FleetConfig struct {
 	// and with the empty line.
 	Request    func(topic int, lastID string) []byte
 	Start      func(topic int) string // the event id to begin with; nil: none
+	WebSocket  bool                   // not server-sent events
 	Revisions  bool                   // ids begin with the revision, as Freshet's do, and are checked
 	AtATime    int                    // connections begun and not answered yet; 128
 	Want       int                    // events after which a subscriber is complete; 0: no such thing
@@ -137,6 +139,14 @@ func StartFleet(ctx context.Context, c FleetConfig) (*Fleet, error) {
 		}
 	})
 	return f, nil
+}
+
+// opened is the status of an answer that is a stream.
+func (f *Fleet) opened() int {
+	if f.config.WebSocket {
+		return http.StatusSwitchingProtocols
+	}
+	return http.StatusOK
 }
 
 func hostOf(addr string) string {

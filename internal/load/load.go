@@ -142,7 +142,7 @@ func (r *run) remove(ctx context.Context) error {
 func (r *run) connect(ctx context.Context, change func(*FleetConfig)) error {
 	c := FleetConfig{
 		Addr: r.server.Addr, TLS: r.server.TLS, Subscribers: r.Subscribers + r.Quiet, Topics: r.Topics, Quiet: r.Quiet, Revisions: r.server.Revisions,
-		AtATime: r.AtATime, Verify: r.Verify, Goroutines: r.Goroutines, ledger: r.ledger,
+		AtATime: r.AtATime, Verify: r.Verify, Goroutines: r.Goroutines, WebSocket: r.server.WebSocket, ledger: r.ledger,
 		Request: func(topic int, lastID string) []byte { return r.server.request(string(r.topics[topic].Name), lastID) },
 	}
 	if change != nil {

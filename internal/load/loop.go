@@ -22,10 +22,11 @@ type loop struct {
 }
 
 // A network moves the bytes of a loop's subscribers: it calls received with what comes, and lost when
-// a connection ends by itself, never from within open. The loop calls open, drop and pause.
+// a connection ends by itself, never from within open. The loop calls the others.
 type network interface {
 	open(s *subscriber, request []byte)
 	drop(s *subscriber)
+	send(s *subscriber, b []byte) // a few bytes
 	pause(s *subscriber, on bool)
 	do(fn func()) bool // runs fn where the loop runs, soon; false, and not at all, once closed
 	close() error
@@ -85,7 +86,7 @@ func (l *loop) next() {
 		}
 		l.opening++
 		s.state, s.answer, s.got, s.began = stateOpening, answer{}, 0, now()
-		s.stream.rest = nil
+		s.stream = stream{socket: l.fleet.config.WebSocket, retry: s.stream.retry}
 		l.network.open(s, l.fleet.config.Request(s.topic, string(s.id)))
 	}
 }

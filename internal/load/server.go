@@ -23,6 +23,7 @@ type Server struct {
 	Addr      string      // host:port
 	Processes []int       // whose time and memory count; none: not measured
 	TLS       *tls.Config // nil: plain HTTP
+	WebSocket bool        // subscribers come by WebSocket, not for server-sent events
 	Revisions bool        // event ids begin with the revision, so that gaps and repeats show
 
 	// Subscribe is the target of the request that follows a topic, and its header lines, after an event
@@ -129,7 +130,12 @@ func inParallel(ctx context.Context, topics []freshet.Topic, fn func(context.Con
 // request is the head of the request that follows a topic.
 func (s *Server) request(topic, lastID string) []byte {
 	target, header := s.Subscribe(topic, lastID)
-	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.Addr, "Accept: text/event-stream"}, header...)
+	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.Addr}, header...)
+	if s.WebSocket {
+		lines = append(lines, handshake()...)
+	} else {
+		lines = append(lines, "Accept: text/event-stream")
+	}
 	return []byte(strings.Join(lines, "\r\n") + "\r\n\r\n")
 }
 

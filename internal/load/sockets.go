@@ -89,6 +89,12 @@ func (n *sockets) drop(s *subscriber) {
 	}
 }
 
+func (n *sockets) send(s *subscriber, b []byte) {
+	if p := s.link.socket; p != nil && p.conn != nil {
+		_, _ = p.conn.Write(b) // where it fails, reading does so as well
+	}
+}
+
 func (n *sockets) pause(s *subscriber, on bool) {
 	p := s.link.socket
 	switch {

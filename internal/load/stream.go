@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// An event is one dispatched server-sent event. Its slices are good only while it is handled.
+// An event is one dispatched server-sent event, or message. Its slices are good only while it is handled.
 type event struct {
 	name, data, id []byte
 	raw            []byte // the block that it came in
@@ -13,11 +13,17 @@ type event struct {
 }
 
 // A stream reads server-sent events as they come (WHATWG HTML, 9.2.6), lines that end with a CR
-// alone excepted. It keeps only what of an event has come so far.
+// alone excepted, or the messages of a WebSocket. It keeps only what of an event has come so far.
 type stream struct {
 	rest   []byte // the start of a block whose empty line has not come
 	joined []byte // the data of a block with several lines of it
 	retry  int    // ms; what the server last asked for
+
+	// Of a WebSocket.
+	socket bool
+	reset  bool   // the next message is a reset
+	pong   []byte // to be sent; nil: none
+	failed error  // why the stream cannot go on
 }
 
 // maxBlock bounds what one event may take.
@@ -31,13 +37,13 @@ type sink interface{ event(ev *event) }
 // feed takes what came and tells to of each event that it completes.
 func (s *stream) feed(b []byte, to sink) error {
 	if len(s.rest) == 0 {
-		if used := s.parse(b, to); used < len(b) {
+		if used := s.complete(b, to); used < len(b) {
 			s.rest = append(s.rest, b[used:]...)
 		}
-		return nil
+		return s.failed
 	}
 	s.rest = append(s.rest, b...)
-	used := s.parse(s.rest, to)
+	used := s.complete(s.rest, to)
 	switch left := len(s.rest) - used; {
 	case left > maxBlock:
 		return errBlock
@@ -46,7 +52,15 @@ func (s *stream) feed(b []byte, to sink) error {
 	case used > 0:
 		s.rest = append([]byte(nil), s.rest[used:]...)
 	}
-	return nil
+	return s.failed
+}
+
+// complete reads what is whole, and returns how much of b that is.
+func (s *stream) complete(b []byte, to sink) (used int) {
+	if s.socket {
+		return s.parseFrames(b, to)
+	}
+	return s.parse(b, to)
 }
 
 // parse reads whole blocks and returns how much of b they are.

@@ -145,6 +145,10 @@ func (s *subscriber) received(b []byte) error {
 			if err := s.stream.feed(body, s); err != nil {
 				return err
 			}
+			if s.stream.pong != nil {
+				s.loop.network.send(s, s.stream.pong)
+				s.stream.pong = nil
+			}
 		}
 		b = rest
 	}
@@ -156,7 +160,7 @@ func (s *subscriber) received(b []byte) error {
 
 // start is called once the header has come, with what came after it.
 func (s *subscriber) start(after []byte) error {
-	if s.answer.status != 200 {
+	if s.answer.status != s.loop.fleet.opened() {
 		return &statusError{s.answer.status, s.answer.said(after)}
 	}
 	t := &s.loop.tally
