@@ -50,7 +50,7 @@ topics:
 	}
 	t.Run("chromium", func(t *testing.T) {
 		t.Parallel()
-		judge(t, runChromium(t, ctx, nodeClients(t), pages, site.URL, live), canonicalJS)
+		judge(t, runChromium(t, ctx, nodeClients(t), pages, site.URL, "page.html", live), canonicalJS)
 	})
 	t.Run("go-sse", func(t *testing.T) {
 		t.Parallel()
@@ -124,8 +124,8 @@ func sights(t *testing.T, ndjson []byte) (seen []sight) {
 	}
 }
 
-// runChromium lets clients/page.html follow the topic in a headless browser.
-func runChromium(t *testing.T, ctx context.Context, dir string, pages *http.ServeMux, site, topic string) []sight {
+// runChromium lets one of the pages in clients follow the topic in a headless browser.
+func runChromium(t *testing.T, ctx context.Context, dir string, pages *http.ServeMux, site, page, topic string) []sight {
 	t.Helper()
 	names := []string{"chromium", "chromium-browser", "google-chrome"}
 	if name := os.Getenv("FRESHET_CHROMIUM"); name != "" {
@@ -136,7 +136,7 @@ func runChromium(t *testing.T, ctx context.Context, dir string, pages *http.Serv
 	file := func(name string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, dir+"/"+name) }
 	}
-	pages.HandleFunc("GET /page.html", file("page.html"))
+	pages.HandleFunc("GET /"+page, file(page))
 	pages.HandleFunc("GET /fast-json-patch.js", file("node_modules/fast-json-patch/dist/fast-json-patch.min.js"))
 	pages.HandleFunc("POST /result", func(_ http.ResponseWriter, r *http.Request) {
 		if text, err := io.ReadAll(r.Body); err == nil {
@@ -147,7 +147,7 @@ func runChromium(t *testing.T, ctx context.Context, dir string, pages *http.Serv
 	ctx, stop := context.WithCancel(ctx)
 	chromium := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--user-data-dir="+t.TempDir(), site+"/page.html?url="+url.QueryEscape(topic))
+		"--disable-sync", "--user-data-dir="+t.TempDir(), site+"/"+page+"?url="+url.QueryEscape(topic))
 	newGroup(chromium)
 	chromium.WaitDelay = 5 * time.Second
 	log := newLines()

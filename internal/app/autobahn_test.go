@@ -38,16 +38,19 @@ func rawDial(t *testing.T, target, headers string) (*rawSocket, *http.Response) 
 		t.Fatal(err)
 	}
 	var c net.Conn
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) { // a slow one is to be slow soon
+		return errors.Join(raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10) }), err)
+	}}
 	if u.Scheme == "https" {
-		c, err = tls.Dial("tcp", u.Host, &tls.Config{RootCAs: testKeys.Roots, ServerName: u.Hostname()})
+		c, err = tls.DialWithDialer(&dialer, "tcp", u.Host, &tls.Config{RootCAs: testKeys.Roots, ServerName: u.Hostname()})
 	} else {
-		c, err = net.Dial("tcp", u.Host)
+		c, err = dialer.Dial("tcp", u.Host)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", u.RequestURI(), u.Host, headers)
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)

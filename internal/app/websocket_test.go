@@ -21,7 +21,10 @@ import (
 func onEverySocketPath(t *testing.T, test func(t *testing.T, on path)) {
 	t.Helper()
 	for name, on := range map[string]path{"loops": {}, "goroutines": {portable: true}, "TLS": {tls: true, http1: true}} {
-		t.Run(name, func(t *testing.T) { test(t, on) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, on)
+		})
 	}
 }
 

@@ -63,6 +63,8 @@ func start(t *testing.T, tls app.TLSConfig, roots *x509.CertPool) (*load.Server,
 func TestScenarios(t *testing.T) {
 	server, c := start(t, app.TLSConfig{}, nil)
 	t.Run("all", func(t *testing.T) { small(t, server) })
+	server.WebSocket = true
+	t.Run("WebSocket", func(t *testing.T) { small(t, server) })
 	for topic, err := range c.Topics(t.Context(), client.ListOptions{}) {
 		t.Errorf("topic %s is left behind, %v", topic.Name, err)
 	}
@@ -81,9 +83,11 @@ func TestTLS(t *testing.T) {
 	}
 	server, _ := start(t, files, pair.Roots)
 	fixed, _ := load.Find("fixed")
-	r, err := load.Run(t.Context(), server, fixed, load.Params{Subscribers: 10, Rate: 50, Duration: 500 * time.Millisecond})
-	if err != nil || r.Published == 0 || r.Delivered != 10*r.Published {
-		t.Errorf("%+v, %v", r, err)
+	for _, server.WebSocket = range []bool{false, true} {
+		r, err := load.Run(t.Context(), server, fixed, load.Params{Subscribers: 10, Rate: 50, Duration: 500 * time.Millisecond})
+		if err != nil || r.Published == 0 || r.Delivered != 10*r.Published {
+			t.Errorf("WebSocket %v: %+v, %v", server.WebSocket, r, err)
+		}
 	}
 }
 
