@@ -29,14 +29,17 @@ func (l *live) checkSocket(r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
+	if !isForeign(r) || l.origins != nil && l.origins.OriginAllowed(r) {
+		return nil
+	}
+	return fmt.Errorf("%w: pages of %.200s may open no WebSocket here: cors.origins names those that may", freshet.ErrNotAllowed, r.Header.Get("Origin"))
+}
+
+// isForeign says whether it is a page of another origin that asks.
+func isForeign(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	if origin == "" || l.origins != nil && l.origins.OriginAllowed(r) {
-		return nil
-	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
-		return nil
-	}
-	return fmt.Errorf("%w: pages of %.200s may open no WebSocket here: cors.origins names those that may", freshet.ErrNotAllowed, origin)
+	u, err := url.Parse(origin)
+	return origin != "" && (err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host))
 }
 
 // noSocket answers a WebSocket without its topic. Pages do not see the status of an answer, so the connection is
@@ -173,8 +176,14 @@ func (d *desk) follow(name freshet.TopicName) (*flow.Follower, error) {
 
 // Publish hands a payload to a topic, where the configuration lets clients do that.
 func (d *desk) Publish(ctx context.Context, topic freshet.TopicName, data []byte, key string) (got websocket.Published, err error) {
-	if !d.live.publishes {
-		return got, freshet.Fault{Code: freshet.FaultHTTP + http.StatusForbidden, Category: "publication", Message: "nothing is published over WebSocket here: websocket.publish allows it"}
+	refused := freshet.Fault{Code: freshet.FaultHTTP + http.StatusForbidden, Category: "publication"}
+	switch {
+	case !d.live.publishes:
+		refused.Message = "nothing is published over WebSocket here: websocket.publish allows it"
+		return got, refused
+	case isForeign(d.r):
+		refused.Message = "pages of other origins may read where cors.origins names them, and never write"
+		return got, refused
 	}
 	if err := d.live.takesPosts(topic); err != nil {
 		return got, d.fault(ctx, err)

@@ -223,7 +223,7 @@ func socketCompressed(t *testing.T, on path) {
 func TestSocketOfMany(t *testing.T) { onEverySocketPath(t, socketOfMany) }
 
 func socketOfMany(t *testing.T, on path) {
-	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("b", freshet.KindEvent)}, WebSocket: app.WebSocketConfig{Publish: true}})
+	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("b", freshet.KindEvent)}, WebSocket: app.WebSocketConfig{Publish: true}, CORS: app.CORSConfig{Origins: []string{"https://app.example.com"}}})
 	create(t, base, "a", "snapshot")
 	post(t, base+"/live/a", `{"n":1,"text":"long enough to make a patch worth while, it seems"}`)
 	s := dial(t, base+"/live", nil)
@@ -277,6 +277,10 @@ func socketOfMany(t *testing.T, on path) {
 	s.expect("error", `"topic":"a"`, `"code":60000`)
 	post(t, base+"/live/b", `"still there"`)
 	s.expect("event", `"still there"`)
+
+	page := dial(t, base+"/live", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://app.example.com"}}})
+	page.send(`{"type":"publish","topic":"b","data":1}`)
+	page.expect("error", `"code":70403`, "other origins")
 
 	both := dial(t, base+"/live?topic=b&from=beginning", nil)
 	both.expect("subscribed", `"topic":"b"`)

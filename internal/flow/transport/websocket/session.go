@@ -97,9 +97,14 @@ func (x *session) run(ctx context.Context, head []byte) {
 		x.end(err) // what the listener does for the client ends as well
 		x.part(err, heard)
 	}
+	x.leave(err)
+}
+
+// leave closes the connection and gives up what it has.
+func (x *session) leave(cause error) {
 	_ = x.conn.Close()
-	for _, m := range x.members {
-		m.leave(err)
+	for _, m := range x.following() {
+		m.leave(cause)
 	}
 	if x.desk != nil {
 		x.desk.Left()
@@ -289,12 +294,17 @@ func (s *sessions) start(x *session, head []byte, cause error) {
 	if s.open == nil {
 		s.open = map[*session]struct{}{}
 	}
-	if s.closed && cause == nil {
-		cause = freshet.ErrUnavailable
+	closed := s.closed
+	if !closed {
+		s.open[x] = struct{}{}
+		s.running.Add(1)
 	}
-	s.open[x] = struct{}{}
-	s.running.Add(1)
 	s.mu.Unlock()
+	if closed {
+		end(freshet.ErrUnavailable)
+		x.leave(freshet.ErrUnavailable)
+		return
+	}
 	if cause != nil {
 		end(cause)
 	}
