@@ -74,6 +74,10 @@ func TestCutFrames(t *testing.T) {
 		topics := targets()
 		running.Go(func() { check(t, runNode(t, ctx, dir, library, topics...), canonicalJS) })
 	}
+	if dir, err := installed(); err == nil {
+		topics := targets()
+		running.Go(func() { check(t, runSockets(t, ctx, dir, "ws", topics...), canonicalJS) })
+	}
 	for _, topic := range targets() {
 		_, url, _ := strings.Cut(topic, "=")
 		running.Go(func() { check(t, runGoSSE(t, ctx, url), canonical) })
