@@ -37,17 +37,13 @@ func rawDial(t *testing.T, target, headers string) (*rawSocket, *http.Response) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c net.Conn
-	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) { // a slow one is to be slow soon
-		return errors.Join(raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10) }), err)
-	}}
-	if u.Scheme == "https" {
-		c, err = tls.DialWithDialer(&dialer, "tcp", u.Host, &tls.Config{RootCAs: testKeys.Roots, ServerName: u.Hostname()})
-	} else {
-		c, err = dialer.Dial("tcp", u.Host)
-	}
+	c, err := net.Dial("tcp", u.Host)
 	if err != nil {
 		t.Fatal(err)
+	}
+	_ = c.(*net.TCPConn).SetReadBuffer(64 << 10) // a slow one is to be slow soon
+	if u.Scheme == "https" {
+		c = tls.Client(c, &tls.Config{RootCAs: testKeys.Roots, ServerName: u.Hostname()})
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
