@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=tools.mod
 FUZZTIME ?= 10s
 ARGS     ?=
 
-.PHONY: help dev build docs test check lint vuln fuzz bench bench-diff bench-fanout clean
+.PHONY: help dev build docs test check lint vuln fuzz bench bench-diff bench-fanout bench-webhooks clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -65,6 +65,9 @@ bench-diff: ## compare the change engine with other libraries
 
 bench-fanout: ## measure the fan-out beside other servers; needs a quiet Linux machine with two processors
 	cd bench && go run ./fanout $(ARGS)
+
+bench-webhooks: ## measure deliveries to 750 endpoints; needs a quiet Linux machine with two processors
+	cd bench && go run ./webhooks $(ARGS)
 
 clean: ## remove what was built
 	rm -rf bin .skipped

@@ -26,12 +26,83 @@ type Records interface {
 
 // A place is where a subscription is.
 type place struct {
-	At        string                `json:"at,omitempty"`  // the last event that was delivered; empty: none yet
-	Time      time.Time             `json:"t,omitzero"`    // of that event
-	Delivered time.Time             `json:"ok,omitzero"`   // when it was
-	Attempts  int                   `json:"n,omitempty"`   // that failed since, of the next delivery
-	Next      time.Time             `json:"next,omitzero"` // when it is tried again
-	Error     *freshet.DeliverError `json:"err,omitempty"` // of the last attempt that failed
+	At        string                // the last event that was delivered; empty: none yet
+	Time      time.Time             // of that event
+	Delivered time.Time             // when it was
+	Attempts  int                   // that failed since, of the next delivery
+	Next      time.Time             // when it is tried again
+	Error     *freshet.DeliverError // of the last attempt that failed
+}
+
+// A storedPlace is a place as it is stored, with times in milliseconds since 1970.
+type storedPlace struct {
+	At        string                `json:"at,omitempty"`
+	Time      int64                 `json:"t,omitempty"`
+	Delivered int64                 `json:"ok,omitempty"`
+	Attempts  int                   `json:"n,omitempty"`
+	Next      int64                 `json:"next,omitempty"`
+	Error     *freshet.DeliverError `json:"err,omitempty"`
+}
+
+func (s storedPlace) place() place {
+	return place{s.At, timeOf(s.Time), timeOf(s.Delivered), s.Attempts, timeOf(s.Next), s.Error}
+}
+
+func timeOf(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
+}
+
+// encodePlaces writes what decodePlaces reads: a JSON object. It is written by hand, as it is done at each delivery,
+// for all that share the record.
+func encodePlaces(all map[freshet.SubscriptionID]place) ([]byte, error) {
+	b := make([]byte, 0, 96*len(all)+2)
+	b = append(b, '{')
+	number := func(name string, n int64) {
+		if n != 0 {
+			b = strconv.AppendInt(append(append(append(b, ',', '"'), name...), '"', ':'), n, 10)
+		}
+	}
+	millis := func(name string, t time.Time) {
+		if !t.IsZero() {
+			number(name, t.UnixMilli())
+		}
+	}
+	for id, p := range all {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		// Ids of subscriptions and events hold nothing that JSON would escape.
+		b = append(append(append(b, '"'), id...), `":{"at":"`...)
+		b = append(append(b, p.At...), '"')
+		millis("t", p.Time)
+		millis("ok", p.Delivered)
+		number("n", int64(p.Attempts))
+		millis("next", p.Next)
+		if p.Error != nil {
+			text, err := json.Marshal(p.Error)
+			if err != nil {
+				return nil, fmt.Errorf("encode the cursor of %s: %w", id, err)
+			}
+			b = append(append(b, `,"err":`...), text...)
+		}
+		b = append(b, '}')
+	}
+	return append(b, '}'), nil
+}
+
+func decodePlaces(value []byte) (map[freshet.SubscriptionID]place, error) {
+	var read map[freshet.SubscriptionID]storedPlace
+	if err := json.Unmarshal(value, &read); err != nil {
+		return nil, fmt.Errorf("not cursors: %w", err)
+	}
+	all := make(map[freshet.SubscriptionID]place, len(read))
+	for id, p := range read {
+		all[id] = p.place()
+	}
+	return all, nil
 }
 
 // places keeps where subscriptions are. Those of a topic share records, pages, so that what many deliver at the
@@ -67,10 +138,11 @@ func openPlaces(ctx context.Context, records Records, log *slog.Logger) (*places
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &places{records: records, log: log, base: base, stop: stop, pages: map[string]*page{}, of: map[freshet.SubscriptionID]*page{}}
 	err := records.List(ctx, func(key string, value []byte, revision uint64) error {
-		pg := &page{key: key, revision: revision}
-		if err := json.Unmarshal(value, &pg.all); err != nil {
-			return fmt.Errorf("the cursors in record %s: %w", key, err)
+		all, err := decodePlaces(value)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", key, err)
 		}
+		pg := &page{key: key, revision: revision, all: all}
 		p.pages[key] = pg
 		for id := range pg.all {
 			p.of[id] = pg
@@ -154,7 +226,7 @@ func (p *places) write(pg *page) {
 			return
 		}
 		pg.dirty = false
-		value, err := json.Marshal(pg.all)
+		value, err := encodePlaces(pg.all)
 		rest := time.Duration(len(pg.all)) * entryRest
 		p.mu.Unlock()
 		if err == nil {
