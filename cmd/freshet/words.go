@@ -109,11 +109,13 @@ func flagOf(at string) string {
 	if topic, ok := strings.CutPrefix(at, "topics/"); ok {
 		_, at, _ = strings.Cut(topic, "/")
 	}
-	if strings.HasPrefix(at, "source/config/headers") {
+	if strings.HasPrefix(at, "source/config/headers") || strings.HasPrefix(at, "config/headers") {
 		return "--header"
 	}
 	switch at {
-	case "listen", "data", "kind", "description":
+	case "config/url":
+		return "--url"
+	case "listen", "data", "kind", "description", "id", "type", "mode", "behind", "format", "start":
 		return "--" + at
 	case "log/level":
 		return "--log-level"

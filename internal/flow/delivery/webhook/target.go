@@ -20,6 +20,7 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/settings"
+	"freshet/webhooks"
 )
 
 type tlsConfig = tls.Config
@@ -147,7 +148,7 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	if err != nil {
 		return err
 	}
-	d.Exchange.Request.Headers = masked(r.Header.Header(), secret)
+	d.Exchange.Request.Headers = strings.Replace(masked(r.Header.Header(), secret), t.at.Scheme+"://"+t.at.Host, "", 1)
 	d.Exchange.Request.Body, d.Exchange.Request.Size = delivery.KeepRequest(body), len(body)
 	r.SetTimeout(time.Duration(t.Timeout))
 	err = t.client.Do(r, resp)
@@ -248,24 +249,26 @@ func (t *target) body(r *fasthttp.Request, d *delivery.Delivery) []byte {
 // sign adds the headers of Standard Webhooks.
 func (t *target) sign(r *fasthttp.Request, id string, body []byte) error {
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	r.Header.Set("webhook-id", id)
-	r.Header.Set("webhook-timestamp", timestamp)
-	if len(t.Secrets) == 0 {
-		return nil
-	}
-	keys := make([][]byte, 0, len(t.Secrets))
+	r.Header.Set(webhooks.HeaderID, id)
+	r.Header.Set(webhooks.HeaderTimestamp, timestamp)
+	signatures := make([]byte, 0, 128)
 	for i, s := range t.Secrets {
 		text, err := t.env.Secrets.Reveal(s)
 		if err != nil {
 			return fmt.Errorf("secrets/%d: %w", i, err)
 		}
-		key, err := keyOf(text)
+		secret, err := webhooks.ParseSecret(text)
 		if err != nil {
 			return fmt.Errorf("secrets/%d: %w", i, err)
 		}
-		keys = append(keys, key)
+		if i > 0 {
+			signatures = append(signatures, ' ')
+		}
+		signatures = secret.AppendSign(signatures, id, timestamp, body)
 	}
-	r.Header.SetBytesV("webhook-signature", appendSignatures(make([]byte, 0, 128), keys, id, timestamp, body))
+	if len(signatures) > 0 {
+		r.Header.SetBytesV(webhooks.HeaderSignature, signatures)
+	}
 	return nil
 }
 

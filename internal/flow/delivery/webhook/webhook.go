@@ -3,7 +3,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/settings"
+	"freshet/webhooks"
 )
 
 type config struct {
@@ -37,7 +37,7 @@ func (c *config) Check(v *settings.Verdict) {
 	}
 	source.CheckHeaders(v, c.Headers, reserved(c.Authorization))
 	for i, s := range c.Secrets {
-		if _, err := keyOf(string(s)); err != nil && !s.IsReference() {
+		if _, err := webhooks.ParseSecret(string(s)); err != nil && !s.IsReference() {
 			v.Say(fmt.Sprintf("/secrets/%d", i), "%v", err)
 		}
 	}
@@ -92,9 +92,8 @@ func complete(conf json.RawMessage) (json.RawMessage, error) {
 	if secrets, ok := members["secrets"]; ok && string(secrets) != "null" {
 		return conf, nil
 	}
-	var key [24]byte
-	_, _ = rand.Read(key[:]) // never fails
-	members["secrets"] = json.RawMessage(`["` + secretOf(key[:]) + `"]`)
+	_, text := webhooks.NewSecret()
+	members["secrets"] = json.RawMessage(`["` + text + `"]`)
 	whole, err := json.Marshal(members)
 	if err != nil {
 		return nil, fmt.Errorf("add a secret: %w", err)

@@ -1,0 +1,161 @@
+package e2e_test
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"freshet/webhooks"
+)
+
+// What people do with subscriptions and webhooks on the command line.
+func TestSubscriptionCommands(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
+	s := serve(t, eventTopic)
+	run := func(args ...string) string { return says(t, append(args, "--server", s.URL)...) }
+	made := run("subscription", "create", "log", "--id", "one", "--url", h.URL+"/a", "-H", "X-Key: geheim", "--format", "cloudevents-binary")
+	secret := regexp.MustCompile(`whsec_\S+`).FindString(made)
+	if !strings.HasPrefix(made, "one created") || secret == "" {
+		t.Fatal(made)
+	}
+	run("pub", "log", "1", "2")
+	first := h.await(t, 2)[0]
+	if first.header.Get("X-Key") != "geheim" || first.header.Get("Ce-Id") == "" {
+		t.Errorf("%+v", first)
+	}
+	if list := run("subscription", "ls"); !strings.Contains(list, "one  log    webhook  event  active") {
+		t.Error(list)
+	}
+	if list := run("webhook", "ls", "log", "--search", "status!active"); list != "" {
+		t.Error(list)
+	}
+	log := run("webhook", "log", "one", "--body")
+	if strings.Count(log, "delivered") != 2 || strings.Contains(log, "geheim") || !strings.Contains(log, "> POST /a HTTP/1.1") || !strings.Contains(log, "< HTTP/1.1 200 OK") {
+		t.Error(log)
+	}
+	if again := run("webhook", "redeliver", "one", first.event); !strings.Contains(again, "delivered (redelivery)") || h.await(t, 3)[2].body != "1" {
+		t.Error(again)
+	}
+	if tested := run("webhook", "test", "one", `{"x":1}`); !strings.Contains(tested, "delivered (test)  200") || h.await(t, 4)[3].body != `{"x":1}` {
+		t.Error(tested)
+	}
+	run("webhook", "recover", "one", "--since", "1h")
+	if calls := h.await(t, 6); calls[4].body != "1" || calls[5].body != "2" {
+		t.Errorf("%+v", calls[4:])
+	}
+	timestamp, id, signature := first.header.Get(webhooks.HeaderTimestamp), first.id, first.header.Get(webhooks.HeaderSignature)
+	verify := []string{"webhook", "verify", "--secret", secret, "--id", id, "--timestamp", timestamp}
+	if right := saysTo(t, "1", append(verify, "--signature", signature)...); right != "the signature is right\n" {
+		t.Error(right)
+	}
+	if sign := saysTo(t, "1", verify...); strings.TrimSpace(sign) != signature {
+		t.Errorf("%s, want %s", sign, signature)
+	}
+	if run("subscription", "suspend", "one"); !strings.Contains(run("subscription", "ls", "--search", "status:suspended"), "one") {
+		t.Error("it is not suspended")
+	}
+	if run("subscription", "resume", "one"); !strings.Contains(run("subscription", "patch", "one", `{"minInterval":"PT1S"}`), `"minInterval": "PT1S"`) {
+		t.Error("it was not patched")
+	}
+	run("subscription", "create", "log", "--id", "wall", "--type", "sse")
+	if got := run("subscription", "get", "wall"); !strings.Contains(got, `"connection": "closed"`) {
+		t.Error(got)
+	}
+	run("subscription", "rm", "one", "wall")
+	for _, tt := range []struct{ want, args string }{
+		{`--url: the scheme is "ftp"`, "subscription create log --url ftp://x"},
+		{`--mode: must be event, not "foo"`, "subscription create log --url http://x --mode foo"},
+		{"a webhook needs --url", "subscription create log"},
+		{"--url is for webhooks", "subscription create log --type sse --url http://x"},
+		{"subscription not found", "webhook log one"},
+		{"subscription not found", "subscription suspend one"},
+		{"--since says from when", "webhook recover one"},
+		{"neither a time such as", "webhook recover one --since yesterday"},
+		{"--secret is not a secret", "webhook verify --secret x"},
+		{"--id and --timestamp", "webhook verify --secret " + secret},
+		{"no signature is that", "webhook verify --tolerance 0 --secret " + secret + " --id x --timestamp 1 --signature v1,xx"},
+		{"--forward is the URL", "listen log"},
+	} {
+		args := strings.Fields(tt.args)
+		if args[1] != "verify" {
+			args = append(args, "--server", s.URL)
+		}
+		if got := fails(t, args...); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s, want %s", tt.args, got, tt.want)
+		}
+	}
+	if got := fails(t, "listen", "log", "--forward", h.URL+"/bad", "--from", "beginning", "--once", "--server", s.URL); !strings.Contains(got, "not accepted: 418") {
+		t.Error(got)
+	}
+}
+
+// saysTo is says for a command that reads its standard input.
+func saysTo(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	cmd := command(t.Context(), args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("freshet %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// listen posts what comes to a program of the user's, signed, and again when it is asked to.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, accept)
+	s := serve(t, eventTopic)
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	if err := s.publish("log", `"old"`); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(context.Background(), "listen", "log", "--forward", h.URL+"/in", "--secret", secret, "--from", "beginning", "--server", s.URL)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := newLines()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 1)
+	if err := s.publish("log", `"new"`); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 2)
+	if _, err := in.Write([]byte("r\n")); err != nil {
+		t.Fatal(err)
+	}
+	calls := h.await(t, 3)
+	key, err := webhooks.ParseSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{`"old"`, `"new"`, `"new"`} {
+		c := calls[i]
+		if c.body != want || c.path != "/in" || c.header.Get("Freshet-Event-Type") != "event" || key.Verify(c.id, c.header.Get(webhooks.HeaderTimestamp), c.header.Get(webhooks.HeaderSignature), []byte(c.body), time.Now(), time.Minute) != nil {
+			t.Errorf("request %d: %+v", i, c)
+		}
+	}
+	if calls[1].id != calls[2].id {
+		t.Errorf("an event that is sent again has ids %s and %s", calls[1].id, calls[2].id)
+	}
+	if out.wait(regexp.MustCompile(`(event  200 OK)`), time.Minute) == nil {
+		t.Errorf("it says %s", out)
+	}
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
