@@ -93,6 +93,7 @@ func (s *rawSocket) frame() (first byte, payload []byte, err error) {
 // heard is what the server says to what was sent: its frames, in short, until it closes the connection.
 func (s *rawSocket) heard(sent []byte, inPieces int) string {
 	s.t.Helper()
+	_ = s.c.SetDeadline(time.Now().Add(10 * time.Second))
 	go func() {
 		for len(sent) > 0 {
 			n := min(inPieces, len(sent))
@@ -258,7 +259,7 @@ func socketCasesOn(t *testing.T, on path) {
 					continue // it would take long
 				}
 				if got := rawOpen(t, base+path, "").heard(c.sent, pieces); got != want {
-					t.Errorf("%s of %s in pieces of %d: %s; want %s", c.name, path, pieces, got, want)
+					t.Fatalf("%s of %s in pieces of %d: %s; want %s", c.name, path, pieces, got, want)
 				}
 			}
 		}

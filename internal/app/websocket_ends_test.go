@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -226,6 +227,30 @@ func socketBacklog(t *testing.T, on path) {
 	for n := 101; n <= count; n++ {
 		if m := again.expect("event"); number(t, m) != n {
 			t.Fatalf("got %s; want %d", m.raw, n)
+		}
+	}
+}
+
+// A client that sends more than is read at once is heard to the end, and the others meanwhile.
+func TestSocketFlood(t *testing.T) { onEverySocketPath(t, socketFlood) }
+
+func socketFlood(t *testing.T, on path) {
+	base := on.serve(t, app.Config{Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}})
+	for _, path := range []string{"/live/log", "/live"} {
+		other := dial(t, base+"/live/log", nil)
+		flood := rawOpen(t, base+path, "")
+		pings := append(bytes.Repeat(masked(0x89, bytes.Repeat([]byte("p"), 125)), 5000), masked(0x89, []byte("the last"))...)
+		go func() { _, _ = flood.c.Write(pings) }() // what is not taken is missed below
+		post(t, base+"/live/log", `"amid"`)
+		other.expect("event", `"amid"`)
+		for {
+			op, payload, err := flood.frame()
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if op == 0x8A && string(payload) == "the last" {
+				break
+			}
 		}
 	}
 }
