@@ -7,12 +7,14 @@ import (
 	"freshet"
 )
 
-// An Exchange, with its Request and Response, is one attempt as the vocabulary has it.
-type (
-	Exchange = freshet.Exchange
-	Request  = freshet.ExchangeRequest
-	Response = freshet.ExchangeResponse
-)
+// An Exchange is one attempt, as the vocabulary has it.
+type Exchange = freshet.Exchange
+
+// A Request is what was sent.
+type Request = freshet.ExchangeRequest
+
+// A Response is what came back.
+type Response = freshet.ExchangeResponse
 
 // How an attempt ended.
 const (

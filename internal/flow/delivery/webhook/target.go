@@ -141,21 +141,31 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	if err := t.pace.wait(ctx); err != nil {
 		return err
 	}
+	again, err := t.post(ctx, d)
+	if again {
+		_, err = t.post(ctx, d)
+	}
+	return err
+}
+
+// post makes one request. again says that the same request may fare better with credentials that are fetched anew.
+func (t *target) post(ctx context.Context, d *delivery.Delivery) (again bool, err error) {
 	r, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(r)
 	defer fasthttp.ReleaseResponse(resp)
-	body, secret, err := t.fill(ctx, r, d)
+	body, secret, signed, err := t.fill(ctx, r, d)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d.Exchange.Request.Headers = strings.Replace(masked(r.Header.Header(), secret), t.at.Scheme+"://"+t.at.Host, "", 1)
 	d.Exchange.Request.Body, d.Exchange.Request.Size = delivery.KeepRequest(body), len(body)
 	r.SetTimeout(time.Duration(t.Timeout))
 	err = t.client.Do(r, resp)
 	if err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		return explain(err, t.Timeout)
+		return false, explain(err, t.Timeout)
 	}
-	return t.judge(resp, d)
+	err = t.judge(resp, d)
+	return err != nil && signed != nil && t.signer.Refused(&http.Response{StatusCode: resp.StatusCode(), Header: http.Header{}, Request: signed}), err
 }
 
 // judge says what an answer means.
@@ -171,18 +181,16 @@ func (t *target) judge(resp *fasthttp.Response, d *delivery.Delivery) error {
 	refusal.Status, refusal.Gone = status, status == http.StatusGone
 	header := http.Header{"Retry-After": {peek(resp, "Retry-After")}, "Date": {peek(resp, "Date")}}
 	refusal.RetryAfter = source.RetryAfter(header, longestPause)
-	if status == http.StatusUnauthorized {
-		t.signer.Refused(&http.Response{StatusCode: status, Header: http.Header{}})
-	}
 	return refusal
 }
 
-// fill makes the request. secret are the names of the headers that are not to be written down.
-func (t *target) fill(ctx context.Context, r *fasthttp.Request, d *delivery.Delivery) (body []byte, secret []string, err error) {
+// fill makes the request. secret are the names of the headers that are not to be written down; signed is what the
+// authorization made of it, nil where there is none.
+func (t *target) fill(ctx context.Context, r *fasthttp.Request, d *delivery.Delivery) (body []byte, secret []string, signed *http.Request, err error) {
 	t.begin(r, http.MethodPost)
 	headers, err := t.env.Secrets.RevealHeaders(t.Headers)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for name, value := range headers {
 		r.Header.Set(name, value)
@@ -199,13 +207,13 @@ func (t *target) fill(ctx context.Context, r *fasthttp.Request, d *delivery.Deli
 		r.Header.Set("Freshet-Reset", last.Reset)
 	}
 	if err := t.sign(r, d.ID, body); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if t.Authorization == nil {
-		return body, secret, nil
+		return body, secret, nil, nil
 	}
-	names, err := t.authorize(ctx, r, body)
-	return body, append(secret, names...), err
+	signed, err = t.authorize(ctx, r, body)
+	return body, append(secret, t.Authorization.Headers()...), signed, err
 }
 
 // begin makes a request to the endpoint.
@@ -272,8 +280,8 @@ func (t *target) sign(r *fasthttp.Request, id string, body []byte) error {
 	return nil
 }
 
-// authorize adds what the authorization adds, and returns the names of those headers.
-func (t *target) authorize(ctx context.Context, r *fasthttp.Request, body []byte) ([]string, error) {
+// authorize adds what the authorization adds.
+func (t *target) authorize(ctx context.Context, r *fasthttp.Request, body []byte) (*http.Request, error) {
 	plain, err := http.NewRequestWithContext(ctx, http.MethodPost, t.at.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
@@ -281,15 +289,13 @@ func (t *target) authorize(ctx context.Context, r *fasthttp.Request, body []byte
 	if err := t.signer.Sign(ctx, plain, body); err != nil {
 		return nil, fmt.Errorf("authorization: %w", err)
 	}
-	var names []string
 	for name, values := range plain.Header {
 		r.Header.Set(name, values[0])
-		names = append(names, name)
 	}
 	if plain.URL.RawQuery != t.at.RawQuery {
 		r.URI().SetQueryString(plain.URL.RawQuery)
 	}
-	return names, nil
+	return plain, nil
 }
 
 // masked is a header without the values of some fields, nor what tells more of the address than its path.
