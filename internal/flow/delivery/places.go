@@ -131,7 +131,7 @@ type page struct {
 
 const (
 	pageSize  = 256                   // subscriptions
-	entryRest = 20 * time.Microsecond // between two writes of a page, for each subscription in it, so that large ones gather more
+	entryRest = 60 * time.Microsecond // between two writes of a page, for each subscription in it, so that large ones gather more
 )
 
 func openPlaces(ctx context.Context, records Records, log *slog.Logger) (*places, error) {

@@ -74,7 +74,7 @@ func (t *target) newClient() (*fasthttp.HostClient, error) {
 		MaxConnWaitTimeout:            connectWithin,
 		MaxIdleConnDuration:           idleFor,
 		MaxResponseBodySize:           readOfResponse,
-		WriteBufferSize:               16 << 10,
+		WriteBufferSize:               32 << 10, // most requests take one write
 		RetryIfErr: func(_ *fasthttp.Request, attempts int, err error) (resetTimeout, retry bool) {
 			return false, errors.Is(err, errStale) && attempts < 3 // nothing of the request was sent
 		},
