@@ -84,7 +84,11 @@ func (d Duration) String() string {
 		t -= m * time.Minute
 	}
 	if t > 0 {
-		b.WriteString(strconv.FormatFloat(t.Seconds(), 'f', -1, 64) + "S")
+		b.WriteString(strconv.FormatInt(int64(t/time.Second), 10))
+		if part := t % time.Second; part > 0 { // a float would not be exact
+			b.WriteString("." + strings.TrimRight(fmt.Sprintf("%09d", part), "0"))
+		}
+		b.WriteByte('S')
 	}
 	return b.String()
 }

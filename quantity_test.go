@@ -17,6 +17,8 @@ func TestDuration(t *testing.T) {
 		{"PT5S", 5 * time.Second, "PT5S"},
 		{"PT0.5S", 500 * time.Millisecond, "PT0.5S"},
 		{"PT0,25S", 250 * time.Millisecond, "PT0.25S"},
+		{"4.387000001s", 4387000001, "PT4.387000001S"},
+		{"4387ms", 4387 * time.Millisecond, "PT4.387S"},
 		{"pt1h", time.Hour, "PT1H"},
 		{"P1DT12H", 36 * time.Hour, "P1DT12H"},
 		{"P2W", 14 * 24 * time.Hour, "P14D"},

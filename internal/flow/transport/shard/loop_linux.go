@@ -328,10 +328,14 @@ func (l *loop) lacking(c *conn) {
 	}
 }
 
-// join is a batch as it is written. What is one frame is not copied.
+// join is a batch as it is written. What is one frame is not copied; several go into one, which is less to send and
+// to take apart.
 func join(b fanout.Batch, p *Protocol) []byte {
 	if len(b.Entries) == 1 {
 		return b.Entries[0].Frame(p.Form, p.Encode)
+	}
+	if p.Inner != nil && len(b.Entries) > 1 {
+		return p.Wrap(join(b, p.Inner))
 	}
 	size := 0
 	for _, e := range b.Entries {

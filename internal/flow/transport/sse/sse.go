@@ -48,6 +48,8 @@ func New(c Config) (*Streams, error) {
 	s.gzip = s.protocol(c, fanout.FormSSEDeflate, s.deflater.deflate)
 	s.chunks = s.protocol(c, fanout.FormSSEChunk, chunk)
 	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(s.deflater.deflate(b)) })
+	s.chunks.Inner, s.chunks.Wrap = s.plain, chunk
+	s.gzipChunk.Inner, s.gzipChunk.Wrap = s.gzip, chunk
 	if c.Portable {
 		return s, nil
 	}
