@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -555,5 +556,59 @@ func TestStoredStreams(t *testing.T) {
 			t.Errorf("%s does not go on where it was", id)
 		}
 		end()
+	}
+}
+
+// A page of another origin moves no cursor: it gets no stream of a stored subscription, over WebSocket, which
+// browsers let any page open, as little as over HTTP, where it could not read what comes.
+func TestStoredStreamsOfOtherOrigins(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "cors: {origins: [\"https://app.example.com\"]}\n"+eventTopic)
+	for id, kind := range map[string]string{"stream": "sse", "socket": "websocket"} {
+		s.subscribe("log", `{"id":"`+id+`","type":"`+kind+`","start":"beginning"}`)
+	}
+	if err := s.publish("log", "1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Origin", "https://evil.example.com", http.StatusForbidden},
+		{"Origin", "null", http.StatusForbidden},
+		{"Sec-Fetch-Site", "cross-site", http.StatusForbidden},
+		{"Origin", "https://app.example.com", 0},
+		{"Origin", s.URL, 0},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/live/log?subscription=stream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(tt.name, tt.value)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := cmp.Or(tt.want, http.StatusOK); resp.StatusCode != want {
+			t.Errorf("%s: %s: a stream gets %s, want %d", tt.name, tt.value, resp.Status, want)
+		}
+		cancel()
+		_ = resp.Body.Close()
+		conn, resp, err := websocket.Dial(t.Context(), s.URL+"/live/log?subscription=socket", &websocket.DialOptions{HTTPHeader: http.Header{tt.name: {tt.value}}})
+		if (err == nil) != (tt.want == 0) || resp.StatusCode != cmp.Or(tt.want, http.StatusSwitchingProtocols) {
+			t.Errorf("%s: %s: a WebSocket gets %v, %v", tt.name, tt.value, resp, err)
+		}
+		if err == nil {
+			_ = conn.CloseNow()
+		}
+		if tt.want == 0 {
+			continue
+		}
+		for _, id := range []string{"stream", "socket"} {
+			if now := s.awaitSubscription(id, func(subscription) bool { return true }); now.Progress.EventID != "" {
+				t.Errorf("%s: %s: the cursor of %s has moved to %s", tt.name, tt.value, id, now.Progress.EventID)
+			}
+		}
 	}
 }

@@ -21,32 +21,29 @@ type stored struct {
 
 // serveStored sends the events of a stored subscription over the connection that its subscriber makes.
 func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follower, id freshet.SubscriptionID) error {
-	kind := "sse"
-	if websocket.Asked(r) {
-		kind = "websocket"
-	}
-	sub, err := l.storedOf(r, f, id, kind)
-	if err != nil {
-		f.Close()
-		return err
-	}
-	ctx := r.Context()
-	if kind == "websocket" {
-		ctx = context.WithoutCancel(ctx) // the connection outlives the request
-	}
-	at, until, sent, detach, err := l.stored.deliveries.Attach(ctx, id)
+	socket := websocket.Asked(r)
+	sub, err := l.storedOf(r, f, id, socket)
 	if err != nil {
 		f.Close()
 		return err
 	}
 	leave, ok := l.gate.enter(r, f.Topic.Name, f.Subscribers())
 	if !ok {
-		detach()
 		f.Close()
-		if kind == "sse" {
+		if !socket {
 			l.streams.Busy(w)
 		}
 		return errFull
+	}
+	ctx := r.Context()
+	if socket {
+		ctx = context.WithoutCancel(ctx) // the connection outlives the request
+	}
+	at, until, sent, detach, err := l.stored.deliveries.Attach(ctx, id)
+	if err != nil {
+		leave()
+		f.Close()
+		return err
 	}
 	reader := &provisionedStream{streaming{f, leave}, sent, detach}
 	cursor, err := l.cursorOf(r, f, sub, at)
@@ -56,7 +53,7 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 		return fmt.Errorf("%w: the topic's history cannot be read", freshet.ErrUnavailable)
 	}
 	freshnessHeaders(w.Header(), f)
-	if kind == "websocket" {
+	if socket {
 		binary := r.URL.Query().Get("dataFormat") == "binary"
 		return l.sockets.Serve(w, r, websocket.Subscription{Topic: f.Topic.Name, Mode: sub.Mode, Cursor: cursor, Reader: reader, Status: websocket.Status(statusOf(r, f)), Binary: binary, Until: until})
 	}
@@ -64,8 +61,18 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 	return nil
 }
 
-// storedOf is the subscription that a request names, if that is for it.
-func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.SubscriptionID, kind string) (*freshet.Subscription, error) {
+// storedOf is the subscription that a request names, if that is for it. A page of another origin may not move its
+// cursor, even where it could not read what comes.
+func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.SubscriptionID, socket bool) (*freshet.Subscription, error) {
+	kind := "sse"
+	if socket {
+		kind = "websocket"
+		if err := l.checkSocket(r); err != nil {
+			return nil, err
+		}
+	} else if err := l.checkOrigin(r); err != nil {
+		return nil, err
+	}
 	sub, err := l.stored.registry.Whole(id)
 	switch {
 	case err != nil:
@@ -75,7 +82,7 @@ func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.Subscripti
 	case sub.Type != kind:
 		return nil, badParameter("subscription", "%s is of type %s, and this is %s", id, sub.Type, kind)
 	}
-	if kind == "sse" {
+	if !socket {
 		if ask, err := negotiate(r); err != nil || ask.style != styleStream && r.Header.Get("Accept") != "*/*" && r.Header.Get("Accept") != "" {
 			return nil, fmt.Errorf("%w: a subscription is followed as text/event-stream", errAccept)
 		}

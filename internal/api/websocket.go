@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,17 +30,27 @@ func (l *live) checkSocket(r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	if !isForeign(r) || l.origins != nil && l.origins.OriginAllowed(r) {
-		return nil
-	}
-	return fmt.Errorf("%w: pages of %.200s may open no WebSocket here: cors.origins names those that may", freshet.ErrNotAllowed, r.Header.Get("Origin"))
+	return l.checkOrigin(r)
 }
 
-// isForeign says whether it is a page of another origin that asks.
+// checkOrigin refuses pages of origins that may not read here, for connections where that they cannot read is not
+// enough.
+func (l *live) checkOrigin(r *http.Request) error {
+	if !isForeign(r) || r.Header.Get("Origin") != "" && l.origins != nil && l.origins.OriginAllowed(r) {
+		return nil
+	}
+	return fmt.Errorf("%w: pages of %.200s may open no such connection here: cors.origins names those that may", freshet.ErrNotAllowed, cmp.Or(r.Header.Get("Origin"), "other sites"))
+}
+
+// isForeign says whether it is a page of another origin that asks. A browser that names no origin, as it does for an
+// image, still says that the site is another (Fetch Metadata, 2.3).
 func isForeign(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	}
 	u, err := url.Parse(origin)
-	return origin != "" && (err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host))
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
 // noSocket answers a WebSocket without its topic. Pages do not see the status of an answer, so the connection is
