@@ -234,7 +234,7 @@ func (p *provisioned) recover(w http.ResponseWriter, r *http.Request, s *freshet
 	if ask.Since.IsZero() {
 		return freshet.Invalid{{Pointer: "/since", Detail: "required: the time from which on everything is delivered again, such as 2006-01-02T15:04:05Z"}}
 	}
-	if err := p.deliveries.Rewind(r.Context(), s.ID, ask.Since); err != nil {
+	if err := p.deliveries.Rewind(r.Context(), s, ask.Since); err != nil {
 		return err
 	}
 	shown, version, err := p.registry.Patch(r.Context(), s.ID, []byte(`{"status":"active"}`), nil, false)

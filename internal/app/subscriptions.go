@@ -11,6 +11,7 @@ import (
 	"freshet/internal/flow"
 	"freshet/internal/flow/delivery"
 	deliveries "freshet/internal/flow/delivery/all"
+	"freshet/internal/flow/source"
 	"freshet/internal/subscriptions"
 )
 
@@ -41,7 +42,7 @@ func (s *system) openSubscriptions(ctx context.Context, c Config) error {
 		},
 		Records: records{s.journal.Records("cursors")}, Exchanges: exchanges,
 		Env: delivery.Env{
-			Client: s.egress, Secure: func(c *tls.Config) delivery.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
+			Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
 			Secrets: s.vault, UserAgent: s.egress.UserAgent(),
 		},
 		Metrics: s.metrics, Log: s.log,

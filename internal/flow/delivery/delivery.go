@@ -78,11 +78,16 @@ func (d *Deliveries) Put(s *freshet.Subscription) error {
 		e.endStreams(fmt.Errorf("%w: %s is %s", ErrInactive, s.ID, s.Status))
 		return nil
 	}
-	kind, ok := d.Kinds.Lookup(s.Type)
+	return d.startLocked(e)
+}
+
+// startLocked has a subscription delivered to, if it is one that is sent to: other subscribers come themselves.
+func (d *Deliveries) startLocked(e *entry) error {
+	kind, ok := d.Kinds.Lookup(e.sub.Type)
 	if !ok || d.base.Err() != nil {
-		return nil // those who subscribe come themselves
+		return nil
 	}
-	w, err := d.newWorker(kind, s)
+	w, err := d.newWorker(kind, e.sub)
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func (e *entry) halt() {
 	e.worker = nil
 }
 
-// halt is called by a worker that has ended by itself.
+// halted is called by a worker that has ended by itself.
 func (d *Deliveries) halted(w *worker, why *stoppedError) {
 	w.log.WarnContext(d.base, "the subscription gets nothing any more", "status", string(why.status), "reason", why.reason)
 	d.meters.halted.WithLabelValues(w.sub.Type, string(why.status)).Inc()
@@ -140,30 +145,14 @@ func (d *Deliveries) Remove(id freshet.SubscriptionID) {
 
 // Rewind moves the cursor of a subscription back to what there was at a time, so that what came since is
 // delivered again, and forgets failed attempts. A subscription that is active does so at once.
-func (d *Deliveries) Rewind(ctx context.Context, id freshet.SubscriptionID, since time.Time) error {
-	d.mu.Lock()
-	e := d.all[id]
-	d.mu.Unlock()
-	if e == nil {
-		return fmt.Errorf("%w: subscription %s", freshet.ErrNotFound, id)
-	}
-	at, err := d.before(ctx, e.sub.Topic, since)
+func (d *Deliveries) Rewind(ctx context.Context, s *freshet.Subscription, since time.Time) error {
+	at, err := d.before(ctx, s.Topic, since)
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	active := e.worker != nil
-	e.halt()
-	stored := d.places.set(e.sub.Topic, id, place{At: at, Error: d.places.get(id).Error})
-	if active {
-		w, err := d.newWorker(must(d.Kinds.Lookup(e.sub.Type)), e.sub)
-		if err != nil {
-			return err
-		}
-		run, stop := context.WithCancel(d.base)
-		w.stop, e.worker = stop, w
-		go w.run(run)
+	stored, err := d.rewind(s.ID, at)
+	if err != nil {
+		return err
 	}
 	select {
 	case <-stored:
@@ -173,10 +162,25 @@ func (d *Deliveries) Rewind(ctx context.Context, id freshet.SubscriptionID, sinc
 	}
 }
 
-func must(k Kind, _ bool) Kind { return k }
+// rewind moves a cursor. The channel is closed once that is stored.
+func (d *Deliveries) rewind(id freshet.SubscriptionID, at string) (stored <-chan struct{}, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.all[id]
+	if e == nil {
+		return nil, fmt.Errorf("%w: subscription %s", freshet.ErrNotFound, id)
+	}
+	active := e.worker != nil
+	e.halt()
+	stored = d.places.set(e.sub.Topic, id, place{At: at, Error: d.places.get(id).Error})
+	if active {
+		err = d.startLocked(e)
+	}
+	return stored, err
+}
 
-// before is the id of the last event at or before a time; empty where the history begins later, or the first
-// event's where the position of nothing is to be known.
+// before is the id of the last event at or before a time; that of the position before all events, where the history
+// begins later.
 func (d *Deliveries) before(ctx context.Context, topic freshet.TopicName, t time.Time) (string, error) {
 	f, err := d.Follow(topic)
 	if err != nil {
@@ -192,7 +196,7 @@ func (d *Deliveries) before(ctx context.Context, topic freshet.TopicName, t time
 	case !errors.Is(err, freshet.ErrGone):
 		return "", fmt.Errorf("look for what was at %s: %w", t.UTC().Format(time.RFC3339), err)
 	}
-	return freshet.Position{}.String(), nil // before all there is
+	return freshet.Position{}.String(), nil
 }
 
 // Progress is how far a subscription is.
@@ -210,7 +214,7 @@ func (d *Deliveries) Progress(s *freshet.Subscription) *freshet.Progress {
 		}
 	}
 	d.mu.Unlock()
-	p := progressOf(at, d.Head(s.Topic), "")
+	p := progressOf(at, d.Head(s.Topic))
 	if s.Progress != nil {
 		p.Reason = s.Progress.Reason
 	}
@@ -256,8 +260,8 @@ func (d *Deliveries) Redeliver(ctx context.Context, s *freshet.Subscription, id 
 
 // eventAt is an event as it was sent, if the history has it so: a patch, or a document.
 func eventAt(ctx context.Context, f *Following, at freshet.Position, mode freshet.Mode) (freshet.Event, error) {
-	if mode == freshet.ModeSnapshotPatch {
-		for ev, err := range f.Feed.History(ctx, fanout.Range{UpTo: at}) {
+	if mode == freshet.ModeSnapshotPatch && at.Sequence > 0 {
+		for ev, err := range f.Feed.History(ctx, fanout.Range{After: freshet.Position{Sequence: at.Sequence - 1}, UpTo: at}) {
 			if err == nil && ev.Position == at {
 				return ev, nil
 			}

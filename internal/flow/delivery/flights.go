@@ -60,7 +60,8 @@ func (f *flights) launch(ctx context.Context, w *worker, group []Message) error 
 
 func (f *flights) fly(ctx context.Context, w *worker, one *flight) {
 	for attempt := 1; ; attempt++ {
-		err := w.attempt(ctx, w.delivery(one.group, attempt))
+		d := w.delivery(one.group, attempt)
+		err := w.attempt(ctx, d)
 		if ctx.Err() != nil {
 			return
 		}
@@ -71,13 +72,12 @@ func (f *flights) fly(ctx context.Context, w *worker, one *flight) {
 		f.mu.Lock()
 		f.failures++
 		f.mu.Unlock()
-		wait, more := w.wait(attempt, err)
-		if stop := w.note(ctx, one.group, err, attempt, more); stop != nil {
+		if stop := w.failed(ctx, d, err); stop != nil {
 			f.stop(stop)
 			return
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(d.wait):
 		case <-f.ended:
 			return
 		case <-ctx.Done():

@@ -12,10 +12,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/source"
 	"freshet/internal/settings"
 )
 
@@ -46,12 +46,6 @@ func (k Kind) Unmask(config, stored json.RawMessage) json.RawMessage {
 	return settings.Unmask(config, stored, k.Config)
 }
 
-// Check is the Check of a Kind whose configurations are read into a C.
-func Check[C any](config json.RawMessage) freshet.Invalid {
-	var c C
-	return settings.Read(config, &c)
-}
-
 // A Set is the types of subscription that are sent to.
 type Set []Kind
 
@@ -68,18 +62,13 @@ func (s Set) Lookup(name string) (Kind, bool) {
 // Env is what a target needs of its surroundings.
 type Env struct {
 	// Client sends requests, and Secure is one with another TLS configuration.
-	Client Client
-	Secure func(*tls.Config) Client
+	Client source.Client
+	Secure func(*tls.Config) source.Client
 	// Dial connects to a host and port where the server may go, and nothing else does.
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	Secrets   settings.Vault
 	UserAgent string
 	Log       *slog.Logger
-}
-
-// A Client sends one request and follows no redirect, as *egress.Client does.
-type Client interface {
-	Do(*http.Request) (*http.Response, error)
 }
 
 // A Target is where the events of one subscription go. Deliver may be called again while it runs where
@@ -123,6 +112,10 @@ type Delivery struct {
 	Attempt      int  // from 1
 	Purpose      string
 	Exchange     Exchange // the target fills in Request and Response
+
+	// Of an attempt that failed: when the next is due, and whether there is one.
+	wait time.Duration
+	more bool
 }
 
 // What deliveries are for.

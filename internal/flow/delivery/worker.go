@@ -10,6 +10,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/source"
 )
 
 // Where a subscription may start, besides at an event or a time, and what it may do when it is behind.
@@ -56,23 +57,9 @@ func (w *worker) run(ctx context.Context) {
 			wait = shortest
 		}
 		w.log.DebugContext(ctx, "the topic is followed anew", "err", err, "wait", wait)
-		if !sleep(ctx, wait) {
+		if !source.Sleep(ctx, wait) {
 			return
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -110,7 +97,7 @@ func (w *worker) follow(ctx context.Context) error {
 	var last time.Time // of a delivery
 	for {
 		if interval := time.Duration(w.sub.MinInterval); interval > 0 && !last.IsZero() {
-			if !sleep(ctx, time.Until(last.Add(interval))) {
+			if !source.Sleep(ctx, time.Until(last.Add(interval))) {
 				return ctx.Err()
 			}
 			if w.conflates(f) { // as one change, and not one by one
@@ -164,7 +151,7 @@ func (w *worker) gather(ctx context.Context, walker *walker) ([]Message, error) 
 	if err != nil || b == nil || b.MaxWait == 0 || len(messages) == 0 || len(messages) >= b.MaxEvents {
 		return messages, err
 	}
-	if !sleep(ctx, time.Duration(b.MaxWait)) {
+	if !source.Sleep(ctx, time.Duration(b.MaxWait)) {
 		return nil, ctx.Err()
 	}
 	more, err := walker.next(ctx)
@@ -177,7 +164,7 @@ func (w *worker) deliverAll(ctx context.Context, f *Following, messages []Messag
 		n := w.size(messages)
 		group := messages[:n:n]
 		messages = messages[n:]
-		if i > 0 && w.sub.MinInterval > 0 && !sleep(ctx, time.Duration(w.sub.MinInterval)) {
+		if i > 0 && w.sub.MinInterval > 0 && !source.Sleep(ctx, time.Duration(w.sub.MinInterval)) {
 			return ctx.Err()
 		}
 		if w.parallel > 1 {
@@ -216,7 +203,7 @@ func (w *worker) deliver(ctx context.Context, f *Following, group []Message) err
 		next, attempts := w.place.Next, w.place.Attempts
 		w.mu.Unlock()
 		if wait := time.Until(next); attempts > 0 && wait > 0 {
-			if !sleep(ctx, wait) {
+			if !source.Sleep(ctx, wait) {
 				return ctx.Err()
 			}
 			if w.conflates(f) && f.Feed.Head() != began {
@@ -226,7 +213,8 @@ func (w *worker) deliver(ctx context.Context, f *Following, group []Message) err
 		if err := w.await(ctx); err != nil {
 			return err
 		}
-		err := w.attempt(ctx, w.delivery(group, attempts+1))
+		d := w.delivery(group, attempts+1)
+		err := w.attempt(ctx, d)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -234,7 +222,10 @@ func (w *worker) deliver(ctx context.Context, f *Following, group []Message) err
 			w.delivered(group)
 			return nil
 		}
-		if err := w.failed(ctx, group, err); err != nil {
+		w.mu.Lock()
+		w.place.Attempts, w.place.Next = d.Attempt, time.Now().Add(d.wait).UTC()
+		w.mu.Unlock()
+		if err := w.failed(ctx, d, err); err != nil {
 			return err
 		}
 	}
@@ -280,6 +271,9 @@ func (w *worker) attempt(ctx context.Context, d *Delivery) error {
 	w.mu.Lock()
 	w.slow = took > slowAfter || err != nil
 	w.mu.Unlock()
+	if err != nil {
+		d.wait, d.more = w.wait(d.Attempt, err)
+	}
 	w.d.meters.attempt(w.sub.Type, err, took, len(d.Messages))
 	w.record(ctx, d, start, took, err)
 	return err
@@ -294,10 +288,8 @@ func (w *worker) record(ctx context.Context, d *Delivery, start time.Time, took 
 	e.Start, e.Millis, e.Outcome = start.UTC(), float64(took.Microseconds())/1000, OutcomeDelivered
 	if err != nil {
 		e.Outcome, e.Error = OutcomeFailed, err.Error()
-		if d.Purpose == PurposeEvent {
-			if wait, ok := w.wait(d.Attempt, err); ok {
-				e.Next = start.Add(took + wait).UTC()
-			}
+		if d.Purpose == PurposeEvent && d.more {
+			e.Next = start.Add(took + d.wait).UTC()
 		}
 	}
 	if err := w.d.Exchanges.Add(e); err != nil {
@@ -309,10 +301,6 @@ func (w *worker) record(ctx context.Context, d *Delivery, start time.Time, took 
 func (w *worker) delivered(group []Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.movedLocked(group)
-}
-
-func (w *worker) movedLocked(group []Message) {
 	next := place{At: w.place.At, Time: w.place.Time, Delivered: time.Now().UTC(), Error: w.place.Error}
 	for _, m := range group {
 		if m.Sequence > 0 {
@@ -323,21 +311,10 @@ func (w *worker) movedLocked(group []Message) {
 	w.stored = w.d.places.set(w.sub.Topic, w.sub.ID, next)
 }
 
-// failed takes note of an attempt that failed, and when the next is due. An error means that there is none.
-func (w *worker) failed(ctx context.Context, group []Message, cause error) error {
-	w.mu.Lock()
-	w.place.Attempts++
-	attempts := w.place.Attempts
-	wait, more := w.wait(attempts, cause)
-	w.place.Next = time.Now().Add(wait).UTC()
-	w.mu.Unlock()
-	return w.note(ctx, group, cause, attempts, more)
-}
-
-// note keeps why an attempt failed. An error means that there is to be no other.
-func (w *worker) note(ctx context.Context, group []Message, cause error, attempts int, more bool) error {
+// failed keeps why an attempt failed. An error means that there is to be no other.
+func (w *worker) failed(ctx context.Context, d *Delivery, cause error) error {
 	refusal, _ := errors.AsType[*Refusal](cause)
-	last := group[len(group)-1].MessageID()
+	last := d.Messages[len(d.Messages)-1].MessageID()
 	w.mu.Lock()
 	w.place.Error = &freshet.DeliverError{Time: time.Now().UTC(), EventID: last, Message: cause.Error()}
 	if refusal != nil {
@@ -345,14 +322,14 @@ func (w *worker) note(ctx context.Context, group []Message, cause error, attempt
 	}
 	w.stored = w.d.places.set(w.sub.Topic, w.sub.ID, w.place)
 	w.mu.Unlock()
-	if attempts == 1 {
+	if d.Attempt == 1 {
 		w.log.InfoContext(ctx, "a delivery failed, and is tried again", "event", last, "err", cause)
 	}
 	switch {
 	case refusal != nil && refusal.Gone:
 		return &stoppedError{freshet.SubscriptionSuspended, "the receiver wants nothing any more: " + cause.Error()}
-	case !more:
-		return &stoppedError{freshet.SubscriptionDisabled, fmt.Sprintf("event %s could not be delivered in %d attempts, the last of which ended with: %s", last, attempts, cause)}
+	case !d.more:
+		return &stoppedError{freshet.SubscriptionDisabled, fmt.Sprintf("event %s could not be delivered in %d attempts, the last of which ended with: %s", last, d.Attempt, cause)}
 	}
 	return nil
 }
@@ -370,8 +347,8 @@ func (w *worker) wait(attempts int, cause error) (time.Duration, bool) {
 }
 
 // progressOf is how far a subscription is whose topic is at head.
-func progressOf(at place, head freshet.Position, reason string) *freshet.Progress {
-	p := &freshet.Progress{Reason: reason, EventID: at.At, Delivered: at.Delivered, Attempts: at.Attempts, LastError: at.Error}
+func progressOf(at place, head freshet.Position) *freshet.Progress {
+	p := &freshet.Progress{EventID: at.At, Delivered: at.Delivered, Attempts: at.Attempts, LastError: at.Error}
 	if at.Attempts > 0 {
 		p.Next = at.Next
 	}

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,19 +10,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"freshet"
+	"freshet/internal/egress"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 	"freshet/webhooks"
 )
-
-type tlsConfig = tls.Config
 
 // requestOrigin is who asks an endpoint whether it wants events.
 const requestOrigin = "freshet"
@@ -38,17 +38,15 @@ const (
 // A target posts to one endpoint.
 type target struct {
 	config
-	env     delivery.Env
-	at      *url.URL
-	topic   freshet.TopicName
-	format  string
-	batched bool
-	signer  credentials.Signer
-	client  *fasthttp.HostClient
-	pace    *pace
+	env    delivery.Env
+	at     *url.URL
+	format string
+	signer credentials.Signer
+	client *fasthttp.HostClient
+	paced  *origin.Origin // keeps the rate; nil: there is no bound
+	valid  atomic.Bool    // the endpoint wants events
 
 	mu     sync.Mutex
-	valid  bool // the endpoint wants events
 	conns  map[*conn]struct{}
 	closed bool
 }
@@ -134,12 +132,16 @@ func (t *target) Close() {
 
 // Deliver posts the messages in one request.
 func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
-	d.Exchange.Request = delivery.Request{Method: http.MethodPost, To: shown(t.at)}
+	d.Exchange.Request = delivery.Request{Method: http.MethodPost, To: egress.Show(t.at)}
 	if err := t.validate(ctx); err != nil {
 		return err
 	}
-	if err := t.pace.wait(ctx); err != nil {
-		return err
+	if t.paced != nil {
+		done, err := t.paced.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
 	}
 	again, err := t.post(ctx, d)
 	if again {
@@ -227,7 +229,7 @@ func (t *target) begin(r *fasthttp.Request, method string) {
 
 // body is what is sent, with the headers that say what that is.
 func (t *target) body(r *fasthttp.Request, d *delivery.Delivery) []byte {
-	structured := t.format == delivery.FormatStructured || t.format == delivery.FormatBinary && t.batched // a batch is structured always
+	structured := t.format == delivery.FormatStructured || t.format == delivery.FormatBinary && d.Batched // a batch is structured always
 	one := delivery.Wrapped
 	if structured {
 		one = func(m delivery.Message) []byte { return delivery.Structured(d.Topic, m) }
@@ -337,10 +339,7 @@ func (t *target) ask(ctx context.Context) (allowed string, err error) {
 		r.Header.Set("WebHook-Request-Rate", strconv.Itoa(max(1, int(60*t.Rate)))) // a minute
 	}
 	r.SetTimeout(time.Duration(t.Timeout))
-	t.mu.Unlock() // it dials
-	err = t.client.Do(r, resp)
-	t.mu.Lock()
-	if err != nil {
+	if err := t.client.Do(r, resp); err != nil {
 		return "", explain(err, t.Timeout)
 	}
 	if status := resp.StatusCode(); status < 200 || status > 299 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"freshet"
@@ -13,6 +12,7 @@ import (
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
+	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 	"freshet/webhooks"
 )
@@ -75,7 +75,7 @@ func Kind() delivery.Kind {
 		Summary:  "Posts events to an HTTP endpoint, signed, in order, and until it accepts them.",
 		Notes:    notes,
 		Config:   config{},
-		Check:    delivery.Check[config],
+		Check:    source.Check[config],
 		Complete: complete,
 		New:      newTarget,
 	}
@@ -102,7 +102,7 @@ func complete(conf json.RawMessage) (json.RawMessage, error) {
 }
 
 func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
-	t := &target{env: env, format: s.Format, topic: s.Topic, batched: s.Batch != nil}
+	t := &target{env: env, format: s.Format}
 	if wrong := settings.Read(s.Config, &t.config); wrong != nil {
 		return nil, wrong
 	}
@@ -110,13 +110,16 @@ func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, erro
 	if t.at, err = egress.ParseURL(string(t.URL)); err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	if t.signer, err = t.Authorization.New(source.Env{Client: env.Client, Secure: func(c *tlsConfig) source.Client { return env.Secure(c) }, Secrets: env.Secrets}); err != nil {
+	if t.signer, err = t.Authorization.New(source.Env{Client: env.Client, Secure: env.Secure, Secrets: env.Secrets}); err != nil {
 		return nil, err
 	}
 	if t.client, err = t.newClient(); err != nil {
 		return nil, err
 	}
-	t.pace = newPace(t.Rate)
+	if t.Rate > 0 {
+		paced := &origin.Origins{Default: origin.Budget{Rate: t.Rate, Concurrency: t.Parallel}}
+		t.paced = paced.Of(t.at)
+	}
 	return t, nil
 }
 
@@ -128,14 +131,9 @@ func (t *target) Plan() (schedule []freshet.Duration, parallel int) {
 	return append([]freshet.Duration{0}, t.Retries...), t.Parallel
 }
 
-// shown is an address as it may be logged.
-func shown(u *url.URL) string { return egress.Show(u) }
-
-// validate makes the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery, 4), once.
+// validate makes the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery, 4), until the endpoint has said yes.
 func (t *target) validate(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.valid || !t.Validate {
+	if !t.Validate || t.valid.Load() {
 		return nil
 	}
 	allowed, err := t.ask(ctx)
@@ -145,6 +143,6 @@ func (t *target) validate(ctx context.Context) error {
 	if allowed != "*" && !strings.EqualFold(allowed, requestOrigin) {
 		return delivery.Refusedf("the endpoint does not say that it wants events from here (WebHook-Allowed-Origin: %s)", requestOrigin)
 	}
-	t.valid = true
+	t.valid.Store(true)
 	return nil
 }

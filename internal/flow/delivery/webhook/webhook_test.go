@@ -24,6 +24,7 @@ import (
 	"freshet/internal/egress"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/webhook"
+	"freshet/internal/flow/source"
 	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 	"freshet/webhooks"
@@ -73,7 +74,7 @@ func env(t *testing.T) delivery.Env {
 	client := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	t.Cleanup(client.Close)
 	return delivery.Env{
-		Client: client, Secure: func(c *tls.Config) delivery.Client { return client.Secure(c) }, Dial: client.Dial,
+		Client: client, Secure: func(c *tls.Config) source.Client { return client.Secure(c) }, Dial: client.Dial,
 		UserAgent: "Freshet/test", Log: slog.New(slog.DiscardHandler),
 	}
 }
