@@ -9,14 +9,15 @@ import (
 
 	"freshet"
 	"freshet/internal/catalog"
+	"freshet/internal/search"
 	"freshet/internal/strict"
 )
 
-// A listing is one page of topics.
-type listing struct {
-	Items []freshet.Topic `json:"items"`
-	Total int             `json:"total"` // on all pages
-	Links links           `json:"links"`
+// A page of a list of anything.
+type page[T any] struct {
+	Items []T   `json:"items"`
+	Total int   `json:"total"` // on all pages
+	Links links `json:"links"`
 }
 
 // links lead to the pages of a list, as absolute paths. There are always first and last, and Prev and
@@ -29,46 +30,60 @@ type links struct {
 	Last  string `json:"last"`
 }
 
+// writePage answers with a page.
+func writePage[T any](w http.ResponseWriter, r *http.Request, items []T, number, size, total int) error {
+	if items == nil {
+		items = []T{}
+	}
+	p := page[T]{items, total, pages(r.URL, number, size, total)}
+	w.Header().Set("Link", p.Links.header())
+	return answer(w, http.StatusOK, p)
+}
+
 func (m *management) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := listQuery(r)
+	q, err := listQuery(r, catalog.ParseOrder, catalog.ParseSearch)
 	if err != nil {
 		return err
 	}
-	q.Status = m.status
-	page, total := m.catalog.List(q)
-	l := listing{Items: make([]freshet.Topic, 0, len(page)), Total: total, Links: pages(r.URL, q.Page, q.PageSize, total)}
-	for _, e := range page {
-		l.Items = append(l.Items, e.Topic)
+	found, total := m.catalog.List(q, m.status)
+	topics := make([]freshet.Topic, 0, len(found))
+	for _, e := range found {
+		topics = append(topics, e.Topic)
 	}
-	w.Header().Set("Link", l.Links.header())
-	return answer(w, http.StatusOK, l)
+	return writePage(w, r, topics, q.Page, q.PageSize, total)
 }
 
 // listQuery reads the parameters of a list.
-func listQuery(r *http.Request) (q catalog.Query, err error) {
+func listQuery(r *http.Request, parseOrder func(string) (search.Order, error), parseSearch func(string) (search.Expression, error)) (q search.Query, err error) {
 	if err := onlyParameters(r, "page", "pageSize", "sort", "search"); err != nil {
 		return q, err
 	}
 	values := r.URL.Query()
-	if q.Page, err = whole(values, "page", 1, 0); err != nil {
-		return q, err
-	}
-	if q.PageSize, err = whole(values, "pageSize", catalog.DefaultPageSize, catalog.MaxPageSize); err != nil {
+	if q.Page, q.PageSize, err = pageOf(values); err != nil {
 		return q, err
 	}
 	for _, s := range values["sort"] {
-		o, err := catalog.ParseOrder(s)
+		o, err := parseOrder(s)
 		if err != nil {
 			return q, badParameter("sort", "%s", err)
 		}
 		q.Sort = append(q.Sort, o)
 	}
 	if s := values.Get("search"); s != "" {
-		if q.Search, err = catalog.ParseSearch(s); err != nil {
+		if q.Search, err = parseSearch(s); err != nil {
 			return q, badParameter("search", "%s", err)
 		}
 	}
 	return q, nil
+}
+
+// pageOf is the page that is asked for, and how many a page has.
+func pageOf(values url.Values) (number, size int, err error) {
+	if number, err = whole(values, "page", 1, 0); err != nil {
+		return 0, 0, err
+	}
+	size, err = whole(values, "pageSize", search.DefaultPageSize, search.MaxPageSize)
+	return number, size, err
 }
 
 // whole reads a whole number from 1 to most, which is no bound where it is 0.

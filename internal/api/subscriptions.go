@@ -12,6 +12,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/delivery"
+	"freshet/internal/search"
 	"freshet/internal/strict"
 	"freshet/internal/subscriptions"
 )
@@ -98,54 +99,19 @@ func (p *provisioned) remove(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// A page of a list of anything.
-type page[T any] struct {
-	Items []T   `json:"items"`
-	Total int   `json:"total"` // on all pages
-	Links links `json:"links"`
-}
-
 func (p *provisioned) list(w http.ResponseWriter, r *http.Request) error {
-	if err := onlyParameters(r, "page", "pageSize", "sort", "search"); err != nil {
+	q, err := listQuery(r, subscriptions.ParseOrder, subscriptions.ParseSearch)
+	if err != nil {
 		return err
 	}
-	q := subscriptions.Query{Topic: nameOf(r)}
-	if q.Topic != "" {
-		if _, err := p.catalog.Get(q.Topic); err != nil {
+	topic := nameOf(r)
+	if topic != "" {
+		if _, err := p.catalog.Get(topic); err != nil {
 			return err
 		}
 	}
-	var err error
-	values := r.URL.Query()
-	if q.Page, err = whole(values, "page", 1, 0); err != nil {
-		return err
-	}
-	if q.PageSize, err = whole(values, "pageSize", subscriptions.DefaultPageSize, subscriptions.MaxPageSize); err != nil {
-		return err
-	}
-	for _, s := range values["sort"] {
-		o, err := subscriptions.ParseOrder(s)
-		if err != nil {
-			return badParameter("sort", "%s", err)
-		}
-		q.Sort = append(q.Sort, o)
-	}
-	if s := values.Get("search"); s != "" {
-		if q.Search, err = subscriptions.ParseSearch(s); err != nil {
-			return badParameter("search", "%s", err)
-		}
-	}
-	found, total := p.registry.List(q)
+	found, total := p.registry.List(topic, q)
 	return writePage(w, r, found, q.Page, q.PageSize, total)
-}
-
-func writePage[T any](w http.ResponseWriter, r *http.Request, items []T, number, size, total int) error {
-	if items == nil {
-		items = []T{}
-	}
-	l := page[T]{items, total, pages(r.URL, number, size, total)}
-	w.Header().Set("Link", l.Links.header())
-	return answer(w, http.StatusOK, l)
 }
 
 // custom answers a POST to a subscription: its custom methods.
@@ -291,11 +257,7 @@ func (p *provisioned) exchanges(w http.ResponseWriter, r *http.Request) error {
 			return badParameter("status", "%.40q is not a status of HTTP, 100 to 599", s)
 		}
 	}
-	number, err := whole(values, "page", 1, 0)
-	if err != nil {
-		return err
-	}
-	size, err := whole(values, "pageSize", subscriptions.DefaultPageSize, subscriptions.MaxPageSize)
+	number, size, err := pageOf(values)
 	if err != nil {
 		return err
 	}
@@ -303,11 +265,7 @@ func (p *provisioned) exchanges(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	from := len(found)
-	if number-1 <= len(found)/size { // else the product might overflow
-		from = min(from, (number-1)*size)
-	}
-	return writePage(w, r, found[from:min(len(found), from+size)], number, size, len(found))
+	return writePage(w, r, search.Page(found, number, size), number, size, len(found))
 }
 
 func timeOf(s, name string) (time.Time, error) {

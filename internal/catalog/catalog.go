@@ -21,6 +21,7 @@ import (
 	"unique"
 
 	"freshet"
+	"freshet/internal/strict"
 )
 
 // Records is a small keyed store with compare-and-set. A revision is never used twice for a key.
@@ -215,18 +216,9 @@ func (c *Catalog) reloadLocked(ctx context.Context, name freshet.TopicName) {
 // encode writes the document of a topic as it is stored.
 func encode(t freshet.Topic) ([]byte, error) {
 	t.Status = nil
-	document, err := marshal(t)
+	document, err := strict.Marshal(t)
 	if err != nil {
 		return nil, fmt.Errorf("encode topic %q: %w", t.Name, err)
 	}
 	return document, nil
-}
-
-// marshal writes compact JSON in which URLs keep their ampersands.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

@@ -2,43 +2,23 @@ package catalog
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"freshet"
 	"freshet/internal/search"
-	"freshet/internal/strict"
 )
 
-// Bounds of a page.
-const (
-	DefaultPageSize = 20
-	MaxPageSize     = 1000
-)
-
-// A Query chooses topics.
-type Query struct {
-	Search   search.Expression // the zero one finds every topic
-	Sort     []Order           // the first counts most; equals are in the order of their names
-	Page     int               // from 1, the default
-	PageSize int               // 1 to MaxPageSize; DefaultPageSize
-
-	// Status adds what a topic is doing, for the page and, where Search asks for it, the search. It
-	// may be nil.
-	Status func(freshet.TopicName) *freshet.Status
-}
-
-// List returns one page of the topics that q finds, and how many it finds in all.
-func (c *Catalog) List(q Query) (page []Entry, total int) {
+// List returns one page of the topics that q finds, and how many it finds in all. status adds what a topic is doing,
+// for the page and, where the search asks for it, the search; it may be nil.
+func (c *Catalog) List(q search.Query, status func(freshet.TopicName) *freshet.Status) (page []Entry, total int) {
 	found := c.all()
 	if q.Search.Any() {
 		found = nil
 		for _, e := range c.all() {
 			t := &e.Topic
-			if q.Search.Names("status") && q.Status != nil {
+			if q.Search.Names("status") && status != nil {
 				copied := e.Topic
-				copied.Status = q.Status(t.Name)
+				copied.Status = status(t.Name)
 				t = &copied
 			}
 			if q.Search.Matches(t) {
@@ -48,23 +28,12 @@ func (c *Catalog) List(q Query) (page []Entry, total int) {
 	}
 	if len(q.Sort) > 0 {
 		found = slices.Clone(found) // the view's own order stays
-		slices.SortStableFunc(found, func(a, b *Entry) int {
-			for _, o := range q.Sort {
-				if order := o.compare(&a.Topic, &b.Topic); order != 0 {
-					return order
-				}
-			}
-			return 0
-		})
+		search.Sort(found, q.Sort, by)
 	}
-	size, from := cmp.Or(q.PageSize, DefaultPageSize), len(found)
-	if before := max(q.Page, 1) - 1; before <= from/size { // else it is behind the end, and the product might overflow
-		from = min(from, before*size)
-	}
-	for _, e := range found[from:min(len(found), from+size)] {
+	for _, e := range search.Page(found, q.Page, q.PageSize) {
 		item := *e
-		if q.Status != nil {
-			item.Topic.Status = q.Status(item.Topic.Name)
+		if status != nil {
+			item.Topic.Status = status(item.Topic.Name)
 		}
 		page = append(page, item)
 	}
@@ -73,12 +42,6 @@ func (c *Catalog) List(q Query) (page []Entry, total int) {
 
 // ParseSearch reads a search for topics.
 func ParseSearch(s string) (search.Expression, error) { return search.Parse[freshet.Topic](s, aliases) }
-
-// An Order is a property to sort by.
-type Order struct {
-	property   string
-	descending bool
-}
 
 // aliases are the names that the incumbent's users know.
 func aliases(property string) string {
@@ -97,40 +60,21 @@ func aliases(property string) string {
 	return property
 }
 
-// ParseOrder reads "property", "property,ASC" or "property,DESC".
-func ParseOrder(s string) (Order, error) {
-	property, direction, _ := strings.Cut(s, ",")
-	sortable := []string{"name", "createTimestamp", "modifyTimestamp", "source.type", "kind"}
-	o := Order{property: aliases(strings.TrimSpace(property))}
-	if !slices.Contains(sortable, o.property) {
-		if near := strict.Near(o.property, sortable); near != "" {
-			return Order{}, fmt.Errorf("cannot sort by %.100q: did you mean %q?", property, near)
-		}
-		return Order{}, fmt.Errorf("cannot sort by %.100q: use %s", property, strings.Join(sortable, ", "))
-	}
-	switch strings.ToUpper(strings.TrimSpace(direction)) {
-	case "", "ASC":
-	case "DESC":
-		o.descending = true
-	default:
-		return Order{}, fmt.Errorf("%.100q is not an order: use ASC or DESC", direction)
-	}
-	return o, nil
+// ParseOrder reads a property to sort by.
+func ParseOrder(s string) (search.Order, error) {
+	return search.ParseOrder(s, []string{"name", "createTimestamp", "modifyTimestamp", "source.type", "kind"}, aliases)
 }
 
-func (o Order) compare(a, b *freshet.Topic) int {
-	if o.descending {
-		a, b = b, a
-	}
-	switch o.property {
+func by(property string, a, b *Entry) int {
+	switch property {
 	case "createTimestamp":
-		return a.CreateTimestamp.Compare(b.CreateTimestamp)
+		return a.Topic.CreateTimestamp.Compare(b.Topic.CreateTimestamp)
 	case "modifyTimestamp":
-		return a.ModifyTimestamp.Compare(b.ModifyTimestamp)
+		return a.Topic.ModifyTimestamp.Compare(b.Topic.ModifyTimestamp)
 	case "source.type":
-		return cmp.Compare(a.Source.Type, b.Source.Type)
+		return cmp.Compare(a.Topic.Source.Type, b.Topic.Source.Type)
 	case "kind":
-		return cmp.Compare(a.Kind, b.Kind)
+		return cmp.Compare(a.Topic.Kind, b.Topic.Kind)
 	}
-	return cmp.Compare(a.Name, b.Name)
+	return cmp.Compare(a.Topic.Name, b.Topic.Name)
 }

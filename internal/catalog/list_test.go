@@ -9,6 +9,7 @@ import (
 
 	"freshet"
 	"freshet/internal/catalog"
+	"freshet/internal/search"
 )
 
 // shelf holds five topics of different properties.
@@ -43,7 +44,7 @@ func TestSearch(t *testing.T) {
 		}
 		return &freshet.Status{State: "idle"}
 	}
-	for search, want := range map[string]string{
+	for text, want := range map[string]string{
 		`name:a`:                               "a",
 		`name!a`:                               "b c d e.f-g",
 		`description?`:                         "a b",
@@ -78,20 +79,20 @@ func TestSearch(t *testing.T) {
 		`status.fault.code:70500`:                         "a",
 		`status.fault?`:                                   "a",
 	} {
-		s, err := catalog.ParseSearch(search)
+		s, err := catalog.ParseSearch(text)
 		if err != nil {
-			t.Errorf("%s: %v", search, err)
+			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		page, total := c.List(catalog.Query{Search: s, PageSize: 10, Status: status})
+		page, total := c.List(search.Query{Search: s, PageSize: 10}, status)
 		if got := names(page); got != want || total != len(page) {
-			t.Errorf("%s finds %q, %d in all; want %q", search, got, total, want)
+			t.Errorf("%s finds %q, %d in all; want %q", text, got, total, want)
 		}
 	}
 }
 
 func TestSearchMistakes(t *testing.T) {
-	for search, want := range map[string]string{
+	for text, want := range map[string]string{
 		``:                                  `at character 1: empty`,
 		`  `:                                `at character 3: empty`,
 		`name`:                              `at character 5: "name" must be followed by :value, !value or ?`,
@@ -114,8 +115,8 @@ func TestSearchMistakes(t *testing.T) {
 		strings.Repeat("(", 60):             `at character 51: more than 50 parentheses`,
 		`name:` + strings.Repeat("a", 5000): `longer than 4096 bytes`,
 	} {
-		if _, err := catalog.ParseSearch(search); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%.40s: %v; want %s", search, err, want)
+		if _, err := catalog.ParseSearch(text); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.40s: %v; want %s", text, err, want)
 		}
 	}
 }
@@ -143,12 +144,12 @@ func FuzzSearch(f *testing.F) {
 			}
 			return
 		}
-		_, found := c.List(catalog.Query{Search: s})
+		_, found := c.List(search.Query{Search: s}, nil)
 		again, err := catalog.ParseSearch("(" + in + ")") // may have become too long or too deep
 		if err != nil {
 			return
 		}
-		if _, n := c.List(catalog.Query{Search: again}); n != found {
+		if _, n := c.List(search.Query{Search: again}, nil); n != found {
 			t.Errorf("%q finds %d, and %d in parentheses", in, found, n)
 		}
 	})
@@ -168,7 +169,7 @@ func TestSort(t *testing.T) {
 		{[]string{"createTimestamp"}, ""},
 		{[]string{"modifyTimestamp, DESC"}, ""},
 	} {
-		var orders []catalog.Order
+		var orders []search.Order
 		for _, s := range tt.sort {
 			o, err := catalog.ParseOrder(s)
 			if err != nil {
@@ -176,7 +177,7 @@ func TestSort(t *testing.T) {
 			}
 			orders = append(orders, o)
 		}
-		page, _ := c.List(catalog.Query{Sort: orders})
+		page, _ := c.List(search.Query{Sort: orders}, nil)
 		if got := names(page); tt.want != "" && got != tt.want {
 			t.Errorf("%q: %s; want %s", tt.sort, got, tt.want)
 		}
@@ -189,7 +190,7 @@ func TestSort(t *testing.T) {
 			t.Errorf("%s: %v; want %s", bad, err, want)
 		}
 	}
-	if page, _ := c.List(catalog.Query{}); names(page) != "a b c d e.f-g" {
+	if page, _ := c.List(search.Query{}, nil); names(page) != "a b c d e.f-g" {
 		t.Errorf("sorting changed the order of the view: %s", names(page))
 	}
 }
@@ -200,7 +201,7 @@ func TestPages(t *testing.T) {
 		page, size int
 		want       string
 	}{{1, 2, "a b"}, {2, 2, "c d"}, {3, 2, "e.f-g"}, {4, 2, ""}, {1 << 62, 1000, ""}, {0, 0, "a b c d e.f-g"}} {
-		page, total := c.List(catalog.Query{Page: tt.page, PageSize: tt.size})
+		page, total := c.List(search.Query{Page: tt.page, PageSize: tt.size}, nil)
 		if names(page) != tt.want || total != 5 {
 			t.Errorf("page %d of %d: %q of %d; want %q of 5", tt.page, tt.size, names(page), total, tt.want)
 		}
@@ -224,7 +225,7 @@ func BenchmarkSearch10000(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, n := c.List(catalog.Query{Search: s}); n != 10_000 {
+		if _, n := c.List(search.Query{Search: s}, nil); n != 10_000 {
 			b.Fatal(n)
 		}
 	}

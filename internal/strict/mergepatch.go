@@ -23,14 +23,15 @@ func MergePatch(target, patch json.RawMessage) json.RawMessage {
 			members[name] = MergePatch(members[name], value)
 		}
 	}
-	merged, err := marshal(members)
+	merged, err := Marshal(members)
 	if err != nil {
 		return patch // cannot be: every member was read from valid JSON
 	}
 	return merged
 }
 
-func marshal(v any) ([]byte, error) {
+// Marshal writes compact JSON in which URLs keep their ampersands.
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -2,29 +2,11 @@ package subscriptions
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"freshet"
 	"freshet/internal/search"
-	"freshet/internal/strict"
 )
-
-// Bounds of a page.
-const (
-	DefaultPageSize = 20
-	MaxPageSize     = 1000
-)
-
-// A Query chooses subscriptions.
-type Query struct {
-	Topic    freshet.TopicName // empty: of any
-	Search   search.Expression
-	Sort     []Order // the first counts most; equals are in the order of their ids
-	Page     int     // from 1
-	PageSize int     // 1 to MaxPageSize
-}
 
 // ParseSearch reads a search for subscriptions.
 func ParseSearch(s string) (search.Expression, error) {
@@ -42,59 +24,35 @@ func alias(property string) string {
 	return property
 }
 
-// An Order is a property to sort by.
-type Order struct {
-	property   string
-	descending bool
+// ParseOrder reads a property to sort by.
+func ParseOrder(s string) (search.Order, error) {
+	return search.ParseOrder(s, []string{"id", "topic", "type", "mode", "status", "createTimestamp", "modifyTimestamp"}, alias)
 }
 
-// ParseOrder reads "property", "property,ASC" or "property,DESC".
-func ParseOrder(s string) (Order, error) {
-	property, direction, _ := strings.Cut(s, ",")
-	sortable := []string{"id", "topic", "type", "mode", "status", "createTimestamp", "modifyTimestamp"}
-	o := Order{property: alias(strings.TrimSpace(property))}
-	if !slices.Contains(sortable, o.property) {
-		if near := strict.Near(o.property, sortable); near != "" {
-			return Order{}, fmt.Errorf("cannot sort by %.100q: did you mean %q?", property, near)
-		}
-		return Order{}, fmt.Errorf("cannot sort by %.100q: use %s", property, strings.Join(sortable, ", "))
-	}
-	switch strings.ToUpper(strings.TrimSpace(direction)) {
-	case "", "ASC":
-	case "DESC":
-		o.descending = true
-	default:
-		return Order{}, fmt.Errorf("%.100q is not an order: use ASC or DESC", direction)
-	}
-	return o, nil
-}
-
-func (o Order) compare(a, b *freshet.Subscription) int {
-	if o.descending {
-		a, b = b, a
-	}
-	switch o.property {
+func by(property string, a, b *stored) int {
+	switch property {
 	case "topic":
-		return cmp.Compare(a.Topic, b.Topic)
+		return cmp.Compare(a.sub.Topic, b.sub.Topic)
 	case "type":
-		return cmp.Compare(a.Type, b.Type)
+		return cmp.Compare(a.sub.Type, b.sub.Type)
 	case "mode":
-		return cmp.Compare(a.Mode, b.Mode)
+		return cmp.Compare(a.sub.Mode, b.sub.Mode)
 	case "status":
-		return cmp.Compare(a.Status, b.Status)
+		return cmp.Compare(a.sub.Status, b.sub.Status)
 	case "createTimestamp":
-		return a.CreateTimestamp.Compare(b.CreateTimestamp)
+		return a.sub.CreateTimestamp.Compare(b.sub.CreateTimestamp)
 	case "modifyTimestamp":
-		return a.ModifyTimestamp.Compare(b.ModifyTimestamp)
+		return a.sub.ModifyTimestamp.Compare(b.sub.ModifyTimestamp)
 	}
-	return cmp.Compare(a.ID, b.ID)
+	return cmp.Compare(a.sub.ID, b.sub.ID)
 }
 
-// List returns one page of the subscriptions that q finds, as they are shown, and how many it finds in all.
-func (r *Registry) List(q Query) (page []freshet.Subscription, total int) {
+// List returns one page of the subscriptions of a topic, or of all where it is empty, that q finds, as they are shown,
+// and how many it finds in all.
+func (r *Registry) List(topic freshet.TopicName, q search.Query) (page []freshet.Subscription, total int) {
 	looks := q.Search.Names("progress")
 	found := r.those(func(s *freshet.Subscription) bool {
-		if q.Topic != "" && s.Topic != q.Topic {
+		if topic != "" && s.Topic != topic {
 			return false
 		}
 		return looks || q.Search.Matches(s)
@@ -105,19 +63,8 @@ func (r *Registry) List(q Query) (page []freshet.Subscription, total int) {
 			return !q.Search.Matches(&shown)
 		})
 	}
-	slices.SortStableFunc(found, func(a, b *stored) int {
-		for _, o := range q.Sort {
-			if order := o.compare(&a.sub, &b.sub); order != 0 {
-				return order
-			}
-		}
-		return 0
-	})
-	from := min(len(found), (max(q.Page, 1)-1)*q.PageSize)
-	if max(q.Page, 1)-1 > len(found)/q.PageSize {
-		from = len(found) // the product might overflow
-	}
-	for _, s := range found[from:min(len(found), from+q.PageSize)] {
+	search.Sort(found, q.Sort, by)
+	for _, s := range search.Page(found, q.Page, q.PageSize) {
 		page = append(page, r.shown(s))
 	}
 	return page, len(found)

@@ -236,17 +236,14 @@ func newID() freshet.SubscriptionID {
 
 // storeLocked writes a subscription and has it delivered to.
 func (r *Registry) storeLocked(ctx context.Context, s freshet.Subscription, revision uint64) (*stored, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		return nil, fmt.Errorf("store subscription %s: %w", s.ID, err)
-	}
-	revision, err := r.Records.Put(ctx, string(s.ID), b.Bytes(), revision)
+	value, err := strict.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("store subscription %s: %w", s.ID, err)
 	}
-	now := &stored{sub: s, revision: revision, version: versionOf(b.Bytes())}
+	if revision, err = r.Records.Put(ctx, string(s.ID), value, revision); err != nil {
+		return nil, fmt.Errorf("store subscription %s: %w", s.ID, err)
+	}
+	now := &stored{sub: s, revision: revision, version: versionOf(value)}
 	r.mu.Lock()
 	r.all[s.ID] = now
 	r.mu.Unlock()

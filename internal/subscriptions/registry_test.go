@@ -12,6 +12,7 @@ import (
 	"freshet/internal/catalog"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/webhook"
+	"freshet/internal/search"
 	"freshet/internal/subscriptions"
 )
 
@@ -137,7 +138,7 @@ func TestLife(t *testing.T) {
 	}
 	// A topic that went while nobody was there takes its subscriptions along.
 	create(t, r, "log", `{"id":"orphan",`+hook+`}`)
-	if left := open(t, records, &deliveries{}, topics()[0]); len(first(left.List(subscriptions.Query{PageSize: 10}))) != 0 {
+	if left := open(t, records, &deliveries{}, topics()[0]); len(first(left.List("", search.Query{PageSize: 10}))) != 0 {
 		t.Error("an orphan is still there")
 	}
 }
@@ -199,7 +200,7 @@ func TestList(t *testing.T) {
 		create(t, r, "doc", fmt.Sprintf(`{"id":"h%d",%s}`, i, hook))
 		create(t, r, "log", fmt.Sprintf(`{"id":"stream%d","type":"sse"}`, i))
 	}
-	order := func(s string) subscriptions.Order {
+	order := func(s string) search.Order {
 		o, err := subscriptions.ParseOrder(s)
 		if err != nil {
 			t.Fatal(err)
@@ -208,17 +209,18 @@ func TestList(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		search string
-		q      subscriptions.Query
+		topic  freshet.TopicName
+		q      search.Query
 		want   string
 		total  int
 	}{
-		{"", subscriptions.Query{PageSize: 3}, "h0 h1 h2", 10},
-		{"", subscriptions.Query{PageSize: 4, Page: 3}, "stream3 stream4", 10},
-		{"", subscriptions.Query{PageSize: 4, Page: 1 << 60}, "", 10},
-		{"", subscriptions.Query{PageSize: 2, Topic: "log"}, "stream0 stream1", 5},
-		{"", subscriptions.Query{PageSize: 2, Sort: []subscriptions.Order{order("type"), order("id,DESC")}}, "stream4 stream3", 10},
-		{"type:webhook AND id!h0", subscriptions.Query{PageSize: 2}, "h1 h2", 4},
-		{"progress.attempts:7", subscriptions.Query{PageSize: 1}, "stream0", 5},
+		{"", "", search.Query{PageSize: 3}, "h0 h1 h2", 10},
+		{"", "", search.Query{PageSize: 4, Page: 3}, "stream3 stream4", 10},
+		{"", "", search.Query{PageSize: 4, Page: 1 << 60}, "", 10},
+		{"", "log", search.Query{PageSize: 2}, "stream0 stream1", 5},
+		{"", "", search.Query{PageSize: 2, Sort: []search.Order{order("type"), order("id,DESC")}}, "stream4 stream3", 10},
+		{"type:webhook AND id!h0", "", search.Query{PageSize: 2}, "h1 h2", 4},
+		{"progress.attempts:7", "", search.Query{PageSize: 1}, "stream0", 5},
 	} {
 		if tt.search != "" {
 			var err error
@@ -226,7 +228,7 @@ func TestList(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		page, total := r.List(tt.q)
+		page, total := r.List(tt.topic, tt.q)
 		var ids []string
 		for _, s := range page {
 			ids = append(ids, string(s.ID))
