@@ -40,7 +40,7 @@ func (f *followers) add(conn net.Conn, head []byte, cursor *fanout.Cursor, p *sh
 		defer f.running.Done()
 		ctx, hungUp := context.WithCancelCause(context.Background())
 		f.running.Go(func() { hungUp(readToEnd(conn)) })
-		_, err := follow(ctx, socket{conn}, head, cursor, p, reader, &statuses{}, greeted, false)
+		_, err := follow(ctx, shard.Socket{Conn: conn}, head, cursor, p, reader, &statuses{}, greeted, false)
 		f.leave(conn, reader, err)
 	}()
 }

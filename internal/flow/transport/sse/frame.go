@@ -3,9 +3,6 @@ package sse
 import (
 	"bytes"
 	"strconv"
-	"sync"
-
-	"github.com/klauspost/compress/flate"
 
 	"freshet"
 )
@@ -57,33 +54,6 @@ const heartbeat = ":\n"
 
 // gzipHeader starts a gzip stream (RFC 1952) whose deflate blocks follow: no name, no time, any system.
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-
-// A deflater compresses. It keeps the compressors, which are large.
-type deflater struct{ idle sync.Pool }
-
-// deflate compresses by itself, up to a byte boundary (RFC 1951; a sync flush), so that what was made
-// once can stand in the stream of any connection: no block looks back beyond its own start.
-func (d *deflater) deflate(plain []byte) []byte {
-	var b bytes.Buffer
-	w, ok := d.idle.Get().(*flate.Writer)
-	var err error
-	if ok {
-		w.Reset(&b)
-	} else {
-		w, err = flate.NewWriter(&b, flate.DefaultCompression)
-	}
-	if err == nil {
-		_, err = w.Write(plain)
-	}
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
-		panic(err) // a known level and a bytes.Buffer do not fail
-	}
-	d.idle.Put(w)
-	return b.Bytes()
-}
 
 // chunk is b as a chunk of the chunked transfer coding (RFC 9112, 7.1).
 func chunk(b []byte) []byte {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"freshet"
+	"freshet/internal/flow/transport/deflate"
 	"freshet/jsonpatch"
 )
 
@@ -35,8 +36,8 @@ func FuzzFrame(f *testing.F) {
 		if !json.Valid(data) || !jsonpatch.Equal(data, raw) {
 			t.Errorf("data %s; want %s", data, raw)
 		}
-		var d deflater
-		deflated := append(d.deflate(encode(ev)), d.deflate([]byte(heartbeat))...)
+		var d deflate.Deflater
+		deflated := append(d.Deflate(encode(ev)), d.Deflate([]byte(heartbeat))...)
 		plain, err := io.ReadAll(flate.NewReader(bytes.NewReader(deflated)))
 		if err != io.ErrUnexpectedEOF || string(plain) != string(frame)+heartbeat { // no final block: the stream goes on
 			t.Errorf("inflated %q, %v; want %q", plain, err, frame)
@@ -59,9 +60,9 @@ func BenchmarkFrame(b *testing.B) {
 		}
 	})
 	b.Run("deflate", func(b *testing.B) {
-		var d deflater
+		var d deflate.Deflater
 		for b.Loop() {
-			d.deflate(encode(ev))
+			d.Deflate(encode(ev))
 		}
 	})
 }

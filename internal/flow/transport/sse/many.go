@@ -78,7 +78,7 @@ type many struct {
 	s        *Streams
 	p        *shard.Protocol // its Beat and End
 	compress bool
-	out      outlet
+	out      shard.Outlet
 	members  []Member // of those that are gone the Cursor is nil
 	changed  chan struct{}
 	greeted  bool
@@ -99,7 +99,7 @@ func (m *many) follow(ctx context.Context, head []byte) error {
 			}
 		})()
 	}
-	if err := m.out.write(head, m.p.Stalled); err != nil {
+	if err := m.out.WriteWithin(head, m.p.Stalled); err != nil {
 		return err
 	}
 	for i := range m.members {
@@ -122,7 +122,7 @@ func (m *many) follow(ctx context.Context, head []byte) error {
 		}
 		switch m.wait(ctx, beat.C) {
 		case waitedBeat:
-			if err := m.out.write(m.p.Beat, m.p.Stalled); err != nil {
+			if err := m.out.WriteWithin(m.p.Beat, m.p.Stalled); err != nil {
 				return err
 			}
 			beat.Reset(m.p.Heartbeat)
@@ -190,9 +190,9 @@ func (m *many) advance(ctx context.Context) (sent bool, err error) {
 		if is, news := member.statuses.next(); news {
 			wrap := asIs
 			if m.compress {
-				wrap = m.s.deflater.deflate
+				wrap = m.s.deflater.Deflate
 			}
-			if err := m.out.write(wrap(append(named(member.Topic, statusEvent(is)), "\n\n"...)), m.p.Stalled); err != nil {
+			if err := m.out.WriteWithin(wrap(append(named(member.Topic, statusEvent(is)), "\n\n"...)), m.p.Stalled); err != nil {
 				return sent, err
 			}
 			sent = true
@@ -207,10 +207,10 @@ func (m *many) advance(ctx context.Context) (sent bool, err error) {
 // end is how the connection ends for a reason that is not the client's.
 func (m *many) end(cause error) error {
 	if _, told := errors.AsType[*fanout.SlowError](cause); told {
-		_ = m.out.write(m.p.End(freshet.ErrUnavailable), m.p.Stalled) // what it is told names its topic
+		_ = m.out.WriteWithin(m.p.End(freshet.ErrUnavailable), m.p.Stalled) // what it is told names its topic
 		return cause
 	}
-	if err := m.out.write(m.p.End(cause), m.p.Stalled); err != nil {
+	if err := m.out.WriteWithin(m.p.End(cause), m.p.Stalled); err != nil {
 		return err
 	}
 	return cause
@@ -244,7 +244,7 @@ func (m *many) event(member *Member, reset string, e *fanout.Entry) error {
 	}
 	form, wrap := fanout.FormSSENamed, asIs
 	if m.compress {
-		form, wrap = fanout.FormSSENamedDeflate, m.s.deflater.deflate
+		form, wrap = fanout.FormSSENamedDeflate, m.s.deflater.Deflate
 	}
 	if len(before) > 0 {
 		before = wrap(before)
@@ -252,7 +252,7 @@ func (m *many) event(member *Member, reset string, e *fanout.Entry) error {
 	frame := slices.Concat(before,
 		e.Frame(form, func(ev freshet.Event) []byte { return wrap(named(member.Topic, ev)) }),
 		wrap([]byte(m.id()+"\n\n")))
-	if err := m.out.write(frame, m.p.Stalled); err != nil {
+	if err := m.out.WriteWithin(frame, m.p.Stalled); err != nil {
 		return err
 	}
 	if member.Cursor != nil {

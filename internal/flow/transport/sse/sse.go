@@ -21,6 +21,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/deflate"
 	"freshet/internal/flow/transport/shard"
 )
 
@@ -37,7 +38,7 @@ type Streams struct {
 	shards                         *shard.Shards // nil: none
 	plain, gzip, chunks, gzipChunk *shard.Protocol
 	retry                          time.Duration
-	deflater                       deflater
+	deflater                       deflate.Deflater
 	followers                      followers
 }
 
@@ -45,9 +46,9 @@ type Streams struct {
 func New(c Config) (*Streams, error) {
 	s := &Streams{retry: orDefault(c.Retry, time.Second)}
 	s.plain = s.protocol(c, fanout.FormSSE, asIs)
-	s.gzip = s.protocol(c, fanout.FormSSEDeflate, s.deflater.deflate)
+	s.gzip = s.protocol(c, fanout.FormSSEDeflate, s.deflater.Deflate)
 	s.chunks = s.protocol(c, fanout.FormSSEChunk, chunk)
-	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(s.deflater.deflate(b)) })
+	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(s.deflater.Deflate(b)) })
 	s.chunks.Inner, s.chunks.Wrap = s.plain, chunk
 	s.gzipChunk.Inner, s.gzipChunk.Wrap = s.gzip, chunk
 	if c.Portable {
@@ -171,7 +172,7 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cur
 	var err error
 	greeted := false
 	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
-		greeted, err = follow(context.Background(), socket{conn}, head, cursor, p, reader, &statuses{}, false, true)
+		greeted, err = follow(context.Background(), shard.Socket{Conn: conn}, head, cursor, p, reader, &statuses{}, false, true)
 		head = nil
 	}
 	switch {
@@ -198,6 +199,6 @@ func (s *Streams) Busy(w http.ResponseWriter) {
 	Headers(w.Header())
 	w.WriteHeader(http.StatusOK)
 	out := &answer{w, http.NewResponseController(w)}
-	_ = out.write(s.last(freshet.ErrUnavailable), s.plain.Stalled) // a client that has gone comes back as well
+	_ = out.WriteWithin(s.last(freshet.ErrUnavailable), s.plain.Stalled) // a client that has gone comes back as well
 	panic(http.ErrAbortHandler)
 }

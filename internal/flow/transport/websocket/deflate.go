@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/flate"
+
+	"freshet/internal/flow/transport/deflate"
 )
 
 // agreed is what is answered to a client whose permessage-deflate is taken (RFC 7692, 7.1): no message needs
@@ -71,32 +73,17 @@ const (
 const worthIt = 200
 
 // A deflater compresses and inflates. It keeps what it needs for that, which is large.
-type deflater struct{ writers, readers sync.Pool }
+type deflater struct {
+	writers deflate.Deflater
+	readers sync.Pool
+}
 
 // deflate compresses a message by itself; ok is false where that does not make it smaller.
 func (d *deflater) deflate(plain []byte) (compressed []byte, ok bool) {
 	if len(plain) < worthIt {
 		return nil, false
 	}
-	var b bytes.Buffer
-	w, has := d.writers.Get().(*flate.Writer)
-	var err error
-	if has {
-		w.Reset(&b)
-	} else {
-		w, err = flate.NewWriter(&b, flate.DefaultCompression)
-	}
-	if err == nil {
-		_, err = w.Write(plain)
-	}
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
-		panic(err) // a known level and a bytes.Buffer do not fail
-	}
-	d.writers.Put(w)
-	compressed = bytes.TrimSuffix(b.Bytes(), []byte(tail))
+	compressed = bytes.TrimSuffix(d.writers.Deflate(plain), []byte(tail))
 	return compressed, len(compressed) < len(plain)
 }
 

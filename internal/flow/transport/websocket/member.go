@@ -74,13 +74,13 @@ func (m *member) advance(ctx context.Context, x *session) (sent bool, err error)
 	if slow, ok := errors.AsType[*fanout.SlowError](err); ok && !x.alone {
 		ev := fanout.FaultEntry(tooSlow).Event
 		ev.Position = slow.At // a client that has had no message yet would not know where to go on
-		_ = x.write(m.proto.Encode(ev), m.proto.Stalled)
+		_ = x.WriteWithin(m.proto.Encode(ev), m.proto.Stalled)
 	}
 	if err != nil {
 		return false, err
 	}
 	if len(batch.Entries) > 0 {
-		n, err := writeBatch(x, greeting(m.name(), batch.Reset), batch, m.proto)
+		n, err := shard.WriteBatch(x, greeting(m.name(), batch.Reset), batch, m.proto)
 		m.Reader.Sent(batch, n, 1)
 		if err != nil {
 			return true, err
@@ -88,7 +88,7 @@ func (m *member) advance(ctx context.Context, x *session) (sent bool, err error)
 		sent = true
 	}
 	if ev, news := m.news(); news {
-		return true, x.write(m.proto.Encode(ev), m.proto.Stalled)
+		return true, x.WriteWithin(m.proto.Encode(ev), m.proto.Stalled)
 	}
 	return sent, nil
 }

@@ -52,21 +52,21 @@ func (s *Sockets) one(conn net.Conn, e *ear, sub Subscription) *session {
 
 var errClosed = errors.New("the connection was closed")
 
-// write writes whole frames.
-func (x *session) write(b []byte, within time.Duration) error {
+// WriteWithin writes whole frames.
+func (x *session) WriteWithin(b []byte, within time.Duration) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	if x.closed {
 		return errClosed
 	}
-	err := socket{x.conn}.write(b, within)
+	err := shard.Socket{Conn: x.conn}.WriteWithin(b, within)
 	x.closed = err != nil
 	return err
 }
 
 // bye writes the last frames, which end with a Close frame.
 func (x *session) bye(b []byte) {
-	if x.write(b, x.s.config.Stalled) != nil {
+	if x.WriteWithin(b, x.s.config.Stalled) != nil {
 		return // it has got one, or is gone
 	}
 	x.writing.Lock()
@@ -85,7 +85,7 @@ func (x *session) news() {
 // run serves the connection until it ends.
 func (x *session) run(ctx context.Context, head []byte) {
 	x.heard.Store(time.Now().UnixNano())
-	err := x.write(head, x.s.config.Stalled)
+	err := x.WriteWithin(head, x.s.config.Stalled)
 	if err == nil {
 		heard := make(chan error, 1)
 		go func() {
@@ -175,7 +175,7 @@ func (x *session) hear(b []byte) error {
 			return err
 		}
 		if err == nil && len(answer) > 0 {
-			err = x.write(answer, x.s.config.Stalled)
+			err = x.WriteWithin(answer, x.s.config.Stalled)
 		}
 		if err != nil && !errors.Is(err, errClosed) { // then only the answer to that is of interest
 			return err
@@ -207,7 +207,7 @@ func (x *session) follow(ctx context.Context) error {
 				return shard.ErrSilent
 			}
 			asked = time.Now()
-			if err := x.write(x.s.ping, x.s.config.Stalled); err != nil {
+			if err := x.WriteWithin(x.s.ping, x.s.config.Stalled); err != nil {
 				return err
 			}
 		}
@@ -275,7 +275,7 @@ func (x *session) fault(topic freshet.TopicName, request []byte, f freshet.Fault
 	return x.reply(reply{Type: string(freshet.TypeError), Topic: topic, Request: request, Data: f})
 }
 
-func (x *session) reply(r reply) error { return x.write(r.frame(), x.s.config.Stalled) }
+func (x *session) reply(r reply) error { return x.WriteWithin(r.frame(), x.s.config.Stalled) }
 
 // sessions are those that are open.
 type sessions struct {

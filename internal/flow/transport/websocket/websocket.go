@@ -216,7 +216,7 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 	head = append(head, answer...)
 	switch {
 	case err != nil:
-		_ = socket{conn}.write(head, p.Stalled)
+		_ = shard.Socket{Conn: conn}.WriteWithin(head, p.Stalled)
 		_ = conn.Close()
 		l.Left(err)
 	case s.shards != nil && sub.Status == nil && !alone && isPlain(conn):
@@ -243,8 +243,8 @@ func (s *Sockets) toLoop(conn net.Conn, head []byte, sub Subscription, l *listen
 	if sub.Cursor.Live() {
 		greeted = false
 	} else {
-		if err = (socket{conn}).write(head, p.Stalled); err == nil {
-			err = catchUp(socket{conn}, sub.Cursor, p, l)
+		if err = (shard.Socket{Conn: conn}).WriteWithin(head, p.Stalled); err == nil {
+			err = catchUp(shard.Socket{Conn: conn}, sub.Cursor, p, l)
 		}
 		head = nil
 	}
@@ -259,58 +259,19 @@ func (s *Sockets) toLoop(conn net.Conn, head []byte, sub Subscription, l *listen
 }
 
 // catchUp writes what the cursor says until it is live.
-func catchUp(out socket, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader) error {
+func catchUp(out shard.Socket, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader) error {
 	for !cursor.Live() {
 		batch, err := cursor.Next(context.Background())
 		if err != nil {
-			_ = out.write(p.End(err), p.Stalled) // it ends one way or the other
+			_ = out.WriteWithin(p.End(err), p.Stalled) // it ends one way or the other
 			return err
 		}
-		sent, err := writeBatch(out, p.Greet(batch.Reset), batch, p)
+		sent, err := shard.WriteBatch(out, p.Greet(batch.Reset), batch, p)
 		if reader.Sent(batch, sent, 1); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// A socket is a connection that has a goroutine of its own.
-type socket struct{ net.Conn }
-
-func (s socket) write(b []byte, within time.Duration) error {
-	if err := s.SetWriteDeadline(time.Now().Add(within)); err != nil {
-		return err
-	}
-	_, err := s.Write(b)
-	return err
-}
-
-// writer writes what is whole frames.
-type writer interface {
-	write(b []byte, within time.Duration) error
-}
-
-// writeBatch writes the events of a batch together, after what comes before them; what is one frame is not
-// copied.
-func writeBatch(out writer, before []byte, b fanout.Batch, p *shard.Protocol) (sent int, err error) {
-	const most = 256 << 10 // of what is joined
-	for i, e := range b.Entries {
-		frame := e.Frame(p.Form, p.Encode)
-		if len(before) == 0 && len(b.Entries) == 1 {
-			before = frame
-		} else {
-			before = append(before, frame...)
-		}
-		if len(before) < most && i < len(b.Entries)-1 {
-			continue
-		}
-		if err := out.write(before, p.Stalled); err != nil {
-			return sent, err
-		}
-		sent += len(before)
-		before = nil
-	}
-	return sent, nil
 }
 
 // primed is a connection of which something was read already.
