@@ -24,24 +24,30 @@ import (
 // two changes a second the most that a polled topic can have.
 const changes = 220
 
-// TestRealClients lets clients that others wrote follow one polled topic over hundreds of changes.
-// Each has to see every revision once, in order, with exactly the document that upstream had.
-func TestRealClients(t *testing.T) {
-	t.Parallel()
-	pages := http.NewServeMux()
-	site := httptest.NewServer(pages)
-	t.Cleanup(site.Close)
+// changingDocument serves a polled topic of so many changes, for as long as they may take: live is where it is
+// followed, and site has the pages that may do so.
+func changingDocument(t *testing.T) (ctx context.Context, live string, pages *http.ServeMux, site string) {
+	t.Helper()
+	pages = http.NewServeMux()
+	server := httptest.NewServer(pages)
+	t.Cleanup(server.Close)
 	up := newUpstream(t)
 	api := up.on("/doc", versions(changes, func(n int) string { return document(n, changes) }))
 	s := serve(t, fmt.Sprintf(`
 cors: {origins: [%q]}
 topics:
   - {name: doc, kind: snapshot, source: {type: http-poller, config: {url: %q, pollingPeriod: PT0.5S}}}
-`, site.URL, api))
-	live := s.URL + "/live/doc"
+`, server.URL, api))
 	ctx, cancel := context.WithTimeout(t.Context(), changes*time.Second)
 	t.Cleanup(cancel)
+	return ctx, s.URL + "/live/doc", pages, server.URL
+}
 
+// TestRealClients lets clients that others wrote follow one polled topic over hundreds of changes.
+// Each has to see every revision once, in order, with exactly the document that upstream had.
+func TestRealClients(t *testing.T) {
+	t.Parallel()
+	ctx, live, pages, site := changingDocument(t)
 	for _, library := range []string{"es2", "es3", "es5"} {
 		t.Run(library, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +56,7 @@ topics:
 	}
 	t.Run("chromium", func(t *testing.T) {
 		t.Parallel()
-		judge(t, runChromium(t, ctx, nodeClients(t), pages, site.URL, "page.html", live), canonicalJS)
+		judge(t, runChromium(t, ctx, nodeClients(t), pages, site, "page.html", live), canonicalJS)
 	})
 	t.Run("go-sse", func(t *testing.T) {
 		t.Parallel()

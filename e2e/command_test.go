@@ -15,9 +15,17 @@ import (
 // says runs a command of the binary that has to succeed, and returns what it printed.
 func says(t *testing.T, args ...string) string {
 	t.Helper()
+	return saysTo(t, "", args...)
+}
+
+// saysTo is says for a command that reads its standard input.
+func saysTo(t *testing.T, input string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := command(ctx, args...).Output()
+	cmd := command(ctx, args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.Output()
 	if err != nil {
 		var stderr []byte
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {

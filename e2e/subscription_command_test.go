@@ -98,18 +98,6 @@ func TestSubscriptionCommands(t *testing.T) {
 	}
 }
 
-// saysTo is says for a command that reads its standard input.
-func saysTo(t *testing.T, input string, args ...string) string {
-	t.Helper()
-	cmd := command(t.Context(), args...)
-	cmd.Stdin = strings.NewReader(input)
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("freshet %s: %v: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // listen posts what comes to a program of the user's, signed, and again when it is asked to.
 func TestListen(t *testing.T) {
 	t.Parallel()

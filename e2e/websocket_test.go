@@ -5,12 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
@@ -20,19 +17,7 @@ import (
 // the last id that it has.
 func TestWebSocketClients(t *testing.T) {
 	t.Parallel()
-	pages := http.NewServeMux()
-	site := httptest.NewServer(pages)
-	t.Cleanup(site.Close)
-	up := newUpstream(t)
-	api := up.on("/doc", versions(changes, func(n int) string { return document(n, changes) }))
-	s := serve(t, fmt.Sprintf(`
-cors: {origins: [%q]}
-topics:
-  - {name: doc, kind: snapshot, source: {type: http-poller, config: {url: %q, pollingPeriod: PT0.5S}}}
-`, site.URL, api))
-	live := s.URL + "/live/doc"
-	ctx, cancel := context.WithTimeout(t.Context(), changes*time.Second)
-	t.Cleanup(cancel)
+	ctx, live, pages, site := changingDocument(t)
 
 	t.Run("ws", func(t *testing.T) {
 		t.Parallel()
@@ -48,7 +33,7 @@ topics:
 	})
 	t.Run("chromium", func(t *testing.T) {
 		t.Parallel()
-		judge(t, runChromium(t, ctx, nodeClients(t), pages, site.URL, "socket.html", live), canonicalJS)
+		judge(t, runChromium(t, ctx, nodeClients(t), pages, site, "socket.html", live), canonicalJS)
 	})
 	t.Run("gorilla", func(t *testing.T) {
 		t.Parallel()

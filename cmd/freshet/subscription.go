@@ -125,20 +125,9 @@ func (c *cli) subscriptionGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.writeIndented(s)
+			return c.writeResource(s)
 		},
 	}
-}
-
-// writeIndented writes a document for people, or as a line.
-func (c *cli) writeIndented(v any) error {
-	if c.json {
-		return c.writeJSON(v)
-	}
-	e := json.NewEncoder(c.out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // subscribeFlags are the flags of subscription create.
@@ -200,7 +189,7 @@ func (c *cli) subscribe(ctx context.Context, topic string, f subscribeFlags) err
 		return err
 	}
 	if f.dryRun || c.json {
-		return c.writeIndented(s)
+		return c.writeResource(s)
 	}
 	if _, err := fmt.Fprintf(c.out, "%s created; see what is delivered with: %s webhook log %s\n", s.ID, c.program, s.ID); err != nil {
 		return err
@@ -219,7 +208,7 @@ func (c *cli) subscriptionDocument(f subscribeFlags) ([]byte, error) {
 		if f.url != "" || len(f.headers) > 0 {
 			return nil, usageError{errors.New("the file describes the subscription: leave out --url and --header")}
 		}
-		return c.readTopic(f.file)
+		return c.readDocument(f.file)
 	}
 	if f.kind == "webhook" && f.url == "" {
 		return nil, usageError{errors.New("a webhook needs --url, or a file (-f)")}
@@ -258,15 +247,10 @@ func (c *cli) subscriptionStatus(use, short string, status freshet.SubscriptionS
 			if err != nil {
 				return err
 			}
-			for _, id := range ids {
-				if _, _, err := cl.PatchSubscription(cmd.Context(), freshet.SubscriptionID(id), []byte(`{"status":"`+string(status)+`"}`), client.WriteOptions{}); err != nil {
-					return err
-				}
-				if err := c.report(id, string(status)); err != nil {
-					return err
-				}
-			}
-			return nil
+			return c.each(ids, string(status), func(id string) error {
+				_, _, err := cl.PatchSubscription(cmd.Context(), freshet.SubscriptionID(id), []byte(`{"status":"`+string(status)+`"}`), client.WriteOptions{})
+				return err
+			})
 		},
 	}
 }
@@ -286,7 +270,7 @@ func (c *cli) subscriptionPatch() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.writeIndented(s)
+			return c.writeResource(s)
 		},
 	}
 }
@@ -303,15 +287,9 @@ func (c *cli) subscriptionRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, id := range ids {
-				if err := cl.DeleteSubscription(cmd.Context(), freshet.SubscriptionID(id), client.WriteOptions{}); err != nil {
-					return err
-				}
-				if err := c.report(id, "deleted"); err != nil {
-					return err
-				}
-			}
-			return nil
+			return c.each(ids, "deleted", func(id string) error {
+				return cl.DeleteSubscription(cmd.Context(), freshet.SubscriptionID(id), client.WriteOptions{})
+			})
 		},
 	}
 }

@@ -139,19 +139,20 @@ func (c *cli) topicGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.writeTopic(t)
+			return c.writeResource(t)
 		},
 	}
 }
 
-func (c *cli) writeTopic(t freshet.Topic) error {
+// writeResource writes a resource for people, or as a line.
+func (c *cli) writeResource(v any) error {
 	if c.json {
-		return c.writeJSON(t)
+		return c.writeJSON(v)
 	}
 	e := json.NewEncoder(c.out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(t)
+	return e.Encode(v)
 }
 
 func (c *cli) topicRemove() *cobra.Command {
@@ -167,20 +168,27 @@ func (c *cli) topicRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, name := range names {
-				if err := cl.DeleteTopic(cmd.Context(), freshet.TopicName(name), client.WriteOptions{}); err != nil {
-					return err
-				}
-				if err := c.report(name, "deleted"); err != nil {
-					return err
-				}
-			}
-			return nil
+			return c.each(names, "deleted", func(name string) error {
+				return cl.DeleteTopic(cmd.Context(), freshet.TopicName(name), client.WriteOptions{})
+			})
 		},
 	}
 }
 
-// report says what became of a topic.
+// each does something to topics, or other things, and says of each what became of it.
+func (c *cli) each(names []string, what string, do func(name string) error) error {
+	for _, name := range names {
+		if err := do(name); err != nil {
+			return err
+		}
+		if err := c.report(name, what); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report says what became of something.
 func (c *cli) report(name, what string) error {
 	if c.json {
 		return c.writeJSON(map[string]string{"name": name, "result": what})
@@ -243,7 +251,7 @@ func (c *cli) createTopic(ctx context.Context, args []string, f createFlags) err
 		return err
 	}
 	if f.dryRun || c.json {
-		return c.writeTopic(t)
+		return c.writeResource(t)
 	}
 	_, err = fmt.Fprintf(c.out, "%s created; follow it with: %s sub %s\n", t.Name, c.program, t.Name)
 	return err
@@ -254,7 +262,7 @@ func (c *cli) topicDocument(args []string, f createFlags) ([]byte, error) {
 		if len(args) > 0 || f.url != "" || f.post {
 			return nil, usageError{errors.New("the file describes the topic: leave out its name, --url and --post")}
 		}
-		return c.readTopic(f.file)
+		return c.readDocument(f.file)
 	}
 	if len(args) == 0 || (f.url == "") == !f.post {
 		return nil, usageError{errors.New("a topic needs a name and either --url or --post, or a file (-f)")}
@@ -287,8 +295,8 @@ func pollerConfig(url, every, pointer string, headerLines []string) (json.RawMes
 	}{url, every, pointer, headers})
 }
 
-// readTopic reads a file as JSON. JSON stays as it is, so that the server speaks of what was written.
-func (c *cli) readTopic(path string) ([]byte, error) {
+// readDocument reads a file as JSON. JSON stays as it is, so that the server speaks of what was written.
+func (c *cli) readDocument(path string) ([]byte, error) {
 	var data []byte
 	var err error
 	if path == "-" {
