@@ -28,43 +28,7 @@ func (c *Client) Subscriptions(ctx context.Context, o SubscriptionOptions) iter.
 	if o.Topic != "" {
 		at = c.base + "/v1/topics/" + url.PathEscape(string(o.Topic)) + "/subscriptions"
 	}
-	query := url.Values{}
-	if o.Search != "" {
-		query.Set("search", o.Search)
-	}
-	if len(o.Sort) > 0 {
-		query["sort"] = o.Sort
-	}
-	return listed[freshet.Subscription](ctx, c, at, query, o.PageSize, "list subscriptions")
-}
-
-// listed yields what is on all pages of a list.
-func listed[T any](ctx context.Context, c *Client, at string, query url.Values, size int, what string) iter.Seq2[T, error] {
-	if size <= 0 {
-		size = 200
-	}
-	return func(yield func(T, error) bool) {
-		var none T
-		query.Set("pageSize", strconv.Itoa(size))
-		for page := 1; ; page++ {
-			query.Set("page", strconv.Itoa(page))
-			var answer struct {
-				Items []T `json:"items"`
-			}
-			if _, err := c.exchange(ctx, http.MethodGet, withQuery(at, query), nil, &answer); err != nil {
-				yield(none, fmt.Errorf("%s: %w", what, err))
-				return
-			}
-			for _, item := range answer.Items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if len(answer.Items) < size {
-				return
-			}
-		}
-	}
+	return listed[freshet.Subscription](ctx, c, at, listQuery(o.Search, o.Sort), o.PageSize, "list subscriptions")
 }
 
 // Subscription returns a subscription with its progress, and its ETag.

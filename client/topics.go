@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,42 +23,48 @@ type ListOptions struct {
 // Topics yields the topics of the server, fetching pages as they are needed. One that is made or
 // deleted meanwhile may be missed or seen twice. An error is the last item.
 func (c *Client) Topics(ctx context.Context, o ListOptions) iter.Seq2[freshet.Topic, error] {
-	return func(yield func(freshet.Topic, error) bool) {
-		size := o.PageSize
-		if size <= 0 {
-			size = 200
-		}
+	return listed[freshet.Topic](ctx, c, c.base+"/v1/topics", listQuery(o.Search, o.Sort), o.PageSize, "list topics")
+}
+
+func listQuery(search string, sort []string) url.Values {
+	query := url.Values{}
+	if len(sort) > 0 {
+		query["sort"] = sort
+	}
+	if search != "" {
+		query.Set("search", search)
+	}
+	return query
+}
+
+// listed yields what is on all pages of a list.
+func listed[T any](ctx context.Context, c *Client, at string, query url.Values, size int, what string) iter.Seq2[T, error] {
+	if size <= 0 {
+		size = 200
+	}
+	return func(yield func(T, error) bool) {
+		var none T
+		query := maps.Clone(query) // it may be gone through more than once
+		query.Set("pageSize", strconv.Itoa(size))
 		for page := 1; ; page++ {
-			topics, err := c.page(ctx, o, page, size)
-			if err != nil {
-				yield(freshet.Topic{}, fmt.Errorf("list topics: %w", err))
+			query.Set("page", strconv.Itoa(page))
+			var answer struct {
+				Items []T `json:"items"`
+			}
+			if _, err := c.exchange(ctx, http.MethodGet, withQuery(at, query), nil, &answer); err != nil {
+				yield(none, fmt.Errorf("%s: %w", what, err))
 				return
 			}
-			for _, t := range topics {
-				if !yield(t, nil) {
+			for _, item := range answer.Items {
+				if !yield(item, nil) {
 					return
 				}
 			}
-			if len(topics) < size {
+			if len(answer.Items) < size {
 				return
 			}
 		}
 	}
-}
-
-func (c *Client) page(ctx context.Context, o ListOptions, page, size int) ([]freshet.Topic, error) {
-	query := url.Values{"page": {strconv.Itoa(page)}, "pageSize": {strconv.Itoa(size)}}
-	if len(o.Sort) > 0 {
-		query["sort"] = o.Sort
-	}
-	if o.Search != "" {
-		query.Set("search", o.Search)
-	}
-	var answer struct {
-		Items []freshet.Topic `json:"items"`
-	}
-	_, err := c.exchange(ctx, http.MethodGet, withQuery(c.base+"/v1/topics", query), nil, &answer)
-	return answer.Items, err
 }
 
 // Topic returns a topic with its status, and its ETag. It fails with freshet.ErrNotFound.
