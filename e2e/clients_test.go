@@ -28,6 +28,7 @@ const changes = 220
 // followed, and site has the pages that may do so.
 func changingDocument(t *testing.T) (ctx context.Context, live string, pages *http.ServeMux, site string) {
 	t.Helper()
+	_, _ = installed() // or clients that are being installed would miss the first changes; who needs them says what is wrong
 	pages = http.NewServeMux()
 	server := httptest.NewServer(pages)
 	t.Cleanup(server.Close)

@@ -1,6 +1,7 @@
 package amqp_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -91,6 +92,26 @@ func (b *broker) declare(t *testing.T, queue string, args rabbit.Table) {
 	if _, err := b.channel(t).QueueDeclare(queue, true, false, false, false, args); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitOnDisk waits until the broker has written down that there is a queue: it answers up to two seconds before,
+// and one that is killed meanwhile has lost the queue, with all that was confirmed of it.
+func (b *broker) awaitOnDisk(t *testing.T, queue string) {
+	t.Helper()
+	freshettest.WaitFor(t, time.Minute, "the queue "+queue+" is on the disk", func() bool {
+		for _, pattern := range []string{"*.LOG", "*.DCL", "*.DCD"} {
+			files, err := filepath.Glob(filepath.Join(b.folder, "mnesia", "*", pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(queue)) {
+					return true
+				}
+			}
+		}
+		return false
+	})
 }
 
 func (b *broker) config(queue, options string) string {
@@ -184,29 +205,31 @@ func TestBroker(t *testing.T) {
 
 // A broker that is killed amid messages, and a source that is started anew, lose nothing and repeat nothing.
 func outage(t *testing.T, b *broker) {
-	b.declare(t, "queue", nil)
+	const queue = "outage-queue"
+	b.declare(t, queue, nil)
+	b.awaitOnDisk(t, queue)
 	env := freshettest.Env(t)
 	sink := &freshettest.Sink{}
-	run := func() (stop func()) { return freshettest.Run(t, amqp.Kind(), b.config("queue", ""), env, sink) }
+	run := func() (stop func()) { return freshettest.Run(t, amqp.Kind(), b.config(queue, ""), env, sink) }
 	p := &publisher{t: t, b: b}
-	want := p.publish("queue", 5)
+	want := p.publish(queue, 5)
 	stop := run()
-	want = append(want, p.publish("queue", 100)...)
+	want = append(want, p.publish(queue, 100)...)
 	awaitAll(t, sink, want)
-	want = append(want, p.publish("queue", 10)...)
+	want = append(want, p.publish(queue, 10)...)
 	b.Kill()
 	p.channel = nil
 	time.Sleep(away()) //nolint:forbidigo // the broker is away for so long
 	b.Restart()
-	want = append(want, p.publish("queue", 20)...)
+	want = append(want, p.publish(queue, 20)...)
 	awaitAll(t, sink, want)
 	if f := sink.Faults(); len(f) == 0 || f[0].Code != freshet.FaultConnection {
 		t.Errorf("faults %v", f)
 	}
 	stop()
-	want = append(want, p.publish("queue", 10)...) // while nobody reads
+	want = append(want, p.publish(queue, 10)...) // while nobody reads
 	stop = run()
-	want = append(want, p.publish("queue", 10)...)
+	want = append(want, p.publish(queue, 10)...)
 	awaitAll(t, sink, want)
 	stop()
 	if got := sink.Payloads(); len(got) != len(want) {
