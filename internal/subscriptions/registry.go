@@ -24,6 +24,7 @@ import (
 	"freshet/internal/flow/delivery"
 	"freshet/internal/settings"
 	"freshet/internal/strict"
+	"freshet/jsonpatch"
 )
 
 // ErrNotFound says that there is no such subscription.
@@ -230,6 +231,12 @@ func own(s freshet.Subscription) freshet.Subscription {
 	return s
 }
 
+func same(a, b freshet.Subscription) bool {
+	x, errX := strict.Marshal(own(a))
+	y, errY := strict.Marshal(own(b))
+	return errX == nil && errY == nil && jsonpatch.Equal(x, y)
+}
+
 func newID() freshet.SubscriptionID {
 	return freshet.SubscriptionID("sub_" + strings.ToLower(rand.Text()[:16]))
 }
@@ -286,6 +293,9 @@ func (r *Registry) Patch(ctx context.Context, id freshet.SubscriptionID, patch [
 		return freshet.Subscription{}, "", bad
 	}
 	s = complete(s, topic)
+	if same(s, old.sub) { // an attempt under way is not broken off for nothing
+		return r.shown(old), old.version, nil
+	}
 	s.CreateTimestamp, s.ModifyTimestamp = old.sub.CreateTimestamp, time.Now().UTC()
 	if s.Status != freshet.SubscriptionActive && s.Status == old.sub.Status {
 		s.Progress = old.sub.Progress // the reason

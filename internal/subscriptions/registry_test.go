@@ -106,6 +106,10 @@ func TestLife(t *testing.T) {
 	if _, _, err := r.Patch(t.Context(), made.ID, []byte(`{}`), []string{version}, false); !errors.Is(err, subscriptions.ErrPrecondition) {
 		t.Errorf("an old version: %v", err)
 	}
+	// What changes nothing disturbs nobody.
+	if s, v, err := r.Patch(t.Context(), made.ID, []byte(`{"status":"active","config":{"parallel":4}}`), nil, false); err != nil || v != next || s.ModifyTimestamp != patched.ModifyTimestamp {
+		t.Errorf("patched with what it is: %+v, %s, %v", s, v, err)
+	}
 	// Another address takes no secret along.
 	if _, _, err := r.Patch(t.Context(), made.ID, []byte(`{"config":{"url":"https://b.example/"}}`), nil, false); err == nil || !strings.Contains(err.Error(), "/config/secrets/0") {
 		t.Errorf("another address: %v", err)
