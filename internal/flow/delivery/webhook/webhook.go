@@ -42,13 +42,11 @@ func (c *config) Check(v *settings.Verdict) {
 		}
 	}
 	for i, d := range c.Retries {
-		if d < 0 || d > longestRetry {
+		if d < 0 || d > delivery.LongestRetry {
 			v.Say(fmt.Sprintf("/retries/%d", i), "must be from PT0S to P7D, not %v", d)
 		}
 	}
 }
-
-const longestRetry = freshet.Duration(7 * 24 * 3600 * 1e9)
 
 // reserved are the headers that a request has of its own, and why they cannot be set.
 func reserved(a *credentials.Authorization) map[string]string {
