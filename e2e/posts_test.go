@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,5 +125,22 @@ func (s *server) publishOnce(topic, media, body, key string) (again bool, err er
 			return false, err
 		}
 		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// freshet pub names the lines of its input, not those of the post that they were in, and says what it had
+// published before.
+func TestPubNamesLines(t *testing.T) {
+	t.Parallel()
+	s := serve(t, eventTopic)
+	cmd := command(t.Context(), "pub", "log", "--server", s.URL)
+	cmd.Stdin = strings.NewReader(strings.Repeat("1\n", 1000) + "\n2\n\nbad\n")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatal("it succeeded")
+	}
+	// How many lines a post has depends on how fast they are read: 1000 at most.
+	if !regexp.MustCompile(`of lines \d{1,4} to 1004 nothing was published`).Match(out) || !strings.Contains(string(out), "line 1004: ") {
+		t.Errorf("%s", out)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -126,26 +127,27 @@ const (
 
 // pubLines publishes lines as they come: those that are there together in one post.
 func (c *cli) pubLines(ctx context.Context, cl *client.Client, topic string, in io.Reader) error {
-	lines := make(chan []byte, pubLines)
+	lines := make(chan inputLine, pubLines)
 	read := make(chan error, 1)
 	go func() { // it ends with the input, or the process
 		defer close(lines)
 		scanner := bufio.NewScanner(in)
 		scanner.Buffer(nil, pubLine)
-		for scanner.Scan() {
+		for number := 1; scanner.Scan(); number++ {
 			if line := bytes.TrimSpace(scanner.Bytes()); len(line) > 0 {
-				lines <- bytes.Clone(line)
+				lines <- inputLine{number, bytes.Clone(line)}
 			}
 		}
 		read <- scanner.Err()
 	}()
 	total := client.Published{}
 	for {
-		batch, more := gather(ctx, lines)
+		batch, numbers, more := gather(ctx, lines)
 		if len(batch) > 0 {
 			p, err := cl.PublishLines(ctx, topic, batch, client.PublishOptions{})
 			if err != nil {
-				return errors.Join(err, c.told(total))
+				c.err.printf("of lines %d to %d nothing was published\n", numbers[0], numbers[len(numbers)-1])
+				return errors.Join(ofInput(topic, err, numbers), c.told(total))
 			}
 			total.Count, total.Changed = total.Count+p.Count, total.Changed+p.Changed
 			if p.ID != "" {
@@ -172,27 +174,46 @@ func (c *cli) told(p client.Published) error {
 	return c.published(p, nil)
 }
 
-// gather waits for a line and takes those that are there besides. more says that there may be others.
-func gather(ctx context.Context, lines <-chan []byte) (batch []byte, more bool) {
+// An inputLine is a line of the input that is not empty.
+type inputLine struct {
+	number int // from 1
+	text   []byte
+}
+
+// ofInput makes mistakes name the lines of the input, of which the server has seen only those of a post.
+func ofInput(topic string, err error, numbers []int) error {
+	problem, ok := errors.AsType[*client.Problem](err)
+	if !ok || len(problem.Errors) == 0 {
+		return err
+	}
+	for i, e := range problem.Errors {
+		var n int
+		if _, err := fmt.Sscanf(e.Detail, "line %d:", &n); err == nil && n >= 1 && n <= len(numbers) {
+			_, what, _ := strings.Cut(e.Detail, ":")
+			problem.Errors[i].Detail = fmt.Sprintf("line %d:%s", numbers[n-1], what)
+		}
+	}
+	return fmt.Errorf("publish to %s: %w", topic, problem)
+}
+
+// gather waits for a line and takes those that are there besides, with their numbers. more says that there may be
+// others.
+func gather(ctx context.Context, lines <-chan inputLine) (batch []byte, numbers []int, more bool) {
+	var line inputLine
 	select {
-	case line, ok := <-lines:
-		if !ok {
-			return nil, false
-		}
-		batch = append(append(batch, line...), '\n')
+	case line, more = <-lines:
 	case <-ctx.Done():
-		return nil, false
 	}
-	for n := 1; n < pubLines && len(batch) < pubBytes; n++ {
+	for more {
+		batch, numbers = append(append(batch, line.text...), '\n'), append(numbers, line.number)
+		if len(numbers) == pubLines || len(batch) >= pubBytes {
+			return batch, numbers, true
+		}
 		select {
-		case line, ok := <-lines:
-			if !ok {
-				return batch, false
-			}
-			batch = append(append(batch, line...), '\n')
+		case line, more = <-lines:
 		default:
-			return batch, true
+			return batch, numbers, true
 		}
 	}
-	return batch, true
+	return batch, numbers, false
 }
