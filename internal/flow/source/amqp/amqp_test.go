@@ -94,23 +94,22 @@ func (b *broker) declare(t *testing.T, queue string, args rabbit.Table) {
 	}
 }
 
-// awaitOnDisk waits until the broker has written down that there is a queue: it answers up to two seconds before,
-// and one that is killed meanwhile has lost the queue, with all that was confirmed of it.
+// awaitOnDisk waits until the broker has written down that there is a queue: to its log of transactions (Mnesia's)
+// first what the queue is, and up to two seconds later, long after it has answered, that this was committed. One that
+// is killed meanwhile has lost the queue, with all that was confirmed of it.
 func (b *broker) awaitOnDisk(t *testing.T, queue string) {
 	t.Helper()
+	logs := filepath.Join(b.folder, "mnesia", "*", "LATEST.LOG")
 	freshettest.WaitFor(t, time.Minute, "the queue "+queue+" is on the disk", func() bool {
-		for _, pattern := range []string{"*.LOG", "*.DCL", "*.DCD"} {
-			files, err := filepath.Glob(filepath.Join(b.folder, "mnesia", "*", pattern))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, file := range files {
-				if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(queue)) {
-					return true
-				}
-			}
+		files, err := filepath.Glob(logs)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return false
+		return slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			_, after, found := bytes.Cut(text, []byte(queue))
+			return err == nil && found && bytes.Contains(after, []byte("committed"))
+		})
 	})
 }
 
