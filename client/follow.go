@@ -186,6 +186,9 @@ func (f *follower) connect(ctx context.Context, yield func(Update) bool) error {
 		return e.Bytes
 	})
 	if l, ok := errors.AsType[*lost](err); ok {
+		if limit := res.Header.Get("Freshet-Over-Limit"); limit != "" {
+			l.why = fmt.Errorf("%w: the server has as many streams as its limit allows (%s)", freshet.ErrUnavailable, limit)
+		}
 		l.why = cause(ctx, l.why)
 	}
 	return err

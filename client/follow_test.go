@@ -189,6 +189,21 @@ func TestFollowNeverAppliesAPatchThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// Who is over a limit is told so, and comes back.
+func TestFollowOverALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var why error
+		f := &fake{answers: []answer{status(http.StatusOK, "text/event-stream", "retry: 100\n:\n", "Freshet-Over-Limit", "per_address"), open(snapshot1)}}
+		got, err := follow(t.Context(), newClient(t, f), "rates", client.FollowOptions{OnRetry: func(err error, _ time.Duration) error {
+			why = err
+			return nil
+		}}, 1)
+		if err != nil || len(got) != 1 || !errors.Is(why, freshet.ErrUnavailable) || !strings.Contains(why.Error(), "per_address") {
+			t.Errorf("%+v, %v, because of %v", got, err, why)
+		}
+	})
+}
+
 // A server whose patches never fit must not be asked for snapshots in a hot loop.
 func TestFollowBacksOffFromPatchesThatNeverFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,9 @@ func (c *cli) hint(err error) string {
 	}
 	if unreachable(err) {
 		return "start one with: " + c.program + " dev, or name it with --server or FRESHET_SERVER"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "if it is a certificate of your own, name it, or the authority that signed it, with --cacert FILE"
 	}
 	p, ok := errors.AsType[*client.Problem](err)
 	switch {

@@ -57,8 +57,11 @@ func newGate(l Limits, reg prometheus.Registerer, log *slog.Logger) *gate {
 	return g
 }
 
-// enter counts a stream in, of a topic that has so many subscribers with it, or refuses it.
-func (g *gate) enter(r *http.Request, topic freshet.TopicName, subscribers int) (leave func(), ok bool) {
+// headerOver names the limit that a stream was over.
+const headerOver = "Freshet-Over-Limit"
+
+// enter counts a stream in, of a topic that has so many subscribers with it, or refuses it, and says so in a header.
+func (g *gate) enter(w http.ResponseWriter, r *http.Request, topic freshet.TopicName, subscribers int) (leave func(), ok bool) {
 	var addr netip.Addr
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		addr = ap.Addr().Unmap()
@@ -69,12 +72,15 @@ func (g *gate) enter(r *http.Request, topic freshet.TopicName, subscribers int) 
 	switch {
 	case over(g.open, g.limits.Connections):
 		g.refuseLocked(limitConnections, "most", g.limits.Connections)
+		w.Header().Set(headerOver, limitConnections)
 		return nil, false
 	case over(g.addrs[addr], g.limits.PerAddress):
 		g.refuseLocked(limitAddress, "most", g.limits.PerAddress, "address", addr.String())
+		w.Header().Set(headerOver, limitAddress)
 		return nil, false
 	case over(subscribers-1, g.limits.PerTopic):
 		g.refuseLocked(limitTopic, "most", g.limits.PerTopic, "topic", string(topic))
+		w.Header().Set(headerOver, limitTopic)
 		return nil, false
 	}
 	g.open++

@@ -116,7 +116,7 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		f.Close()
 		return err
 	}
-	leave, ok := l.gate.enter(r, f.Topic.Name, f.Subscribers())
+	leave, ok := l.gate.enter(w, r, f.Topic.Name, f.Subscribers())
 	if !ok {
 		f.Close()
 		l.streams.Busy(w)

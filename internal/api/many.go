@@ -26,7 +26,7 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 	if ask, err := negotiate(r); err != nil || ask.style != styleStream && r.Header.Get("Accept") != "*/*" && r.Header.Get("Accept") != "" {
 		return errManyAccept
 	}
-	members, leave, err := l.members(r, names)
+	members, leave, err := l.members(w, r, names)
 	defer leave()
 	if err != nil {
 		leaveAll(members, err)
@@ -58,7 +58,7 @@ type member struct {
 // members follows each of the topics. What it has of them when it fails is the caller's to leave; so is the
 // connection's place among those that are open, which leave gives up. Who comes back, with an id, may name
 // topics that are gone meanwhile, as long as one is left.
-func (l *live) members(r *http.Request, names []string) (all []member, leave func(), err error) {
+func (l *live) members(w http.ResponseWriter, r *http.Request, names []string) (all []member, leave func(), err error) {
 	leave = func() {}
 	var busiest freshet.TopicName
 	most, missing := 0, error(nil)
@@ -80,7 +80,7 @@ func (l *live) members(r *http.Request, names []string) (all []member, leave fun
 	if most == 0 {
 		return all, leave, missing
 	}
-	through, ok := l.gate.enter(r, busiest, most) // one connection, however many topics
+	through, ok := l.gate.enter(w, r, busiest, most) // one connection, however many topics
 	if !ok {
 		return all, leave, freshet.ErrUnavailable
 	}

@@ -27,7 +27,7 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 		f.Close()
 		return err
 	}
-	leave, ok := l.gate.enter(r, f.Topic.Name, f.Subscribers())
+	leave, ok := l.gate.enter(w, r, f.Topic.Name, f.Subscribers())
 	if !ok {
 		f.Close()
 		if !socket {

@@ -82,7 +82,7 @@ func (l *live) socket(w http.ResponseWriter, r *http.Request, f *flow.Follower) 
 		f.Close()
 		return l.noSocket(w, r, err)
 	}
-	leave, ok := l.gate.enter(r, f.Topic.Name, f.Subscribers())
+	leave, ok := l.gate.enter(w, r, f.Topic.Name, f.Subscribers())
 	if !ok {
 		f.Close()
 		return errFull
@@ -115,7 +115,7 @@ func (l *live) manySockets(w http.ResponseWriter, r *http.Request, names []strin
 	if names = slices.Compact(names); len(names) > mostTopics {
 		return badParameter("topic", "%d topics are too many for one connection, which may follow %d", len(names), mostTopics)
 	}
-	leave, ok := l.gate.enter(r, "", 0)
+	leave, ok := l.gate.enter(w, r, "", 0)
 	if !ok {
 		return errFull
 	}

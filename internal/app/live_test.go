@@ -788,7 +788,7 @@ func TestRefusalsAreSeen(t *testing.T) {
 				}
 			}
 			resp, err := http.DefaultTransport.RoundTrip(request(t, "GET", base+"/live?topic=doc", "", "Accept: */*"))
-			if err != nil || resp.StatusCode != http.StatusOK {
+			if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Freshet-Over-Limit") != name {
 				t.Fatal(resp, err)
 			}
 			_ = resp.Body.Close()
