@@ -223,6 +223,9 @@ os.execv(sys.argv[1], sys.argv[1:])`, port)
 	if match == nil || match[1] != fmt.Sprintf("127.0.0.1:%d", port) {
 		t.Errorf("listens on %v; want the socket that it was given\n%s", match, log)
 	}
+	if strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("it warns of what was asked for:\n%s", log)
+	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("ended with %v\n%s", err, log)

@@ -144,7 +144,11 @@ func (c Config) warnListen(addr net.Addr, log *slog.Logger) {
 		sameHost = true
 	}
 	same := err == nil && sameHost && (port == "0" || port == strconv.Itoa(given.Port))
-	if !same {
+	switch {
+	case same:
+	case !HandedOver(): // that is what socket activation is for
+		log.Info("listening on the socket that systemd gives, in place of what the configuration says", "listening", addr.String(), "configured", c.Listen)
+	default:
 		log.Warn("still listening on the socket that was handed over, not on what the configuration says: stop the server and start it anew to change the address", "listening", addr.String(), "configured", c.Listen)
 	}
 }
