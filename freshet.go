@@ -9,7 +9,6 @@ package freshet
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -94,36 +93,3 @@ type Event struct {
 
 // ID is the event's id on the wire, where a client may resume.
 func (e Event) ID() string { return e.Position.String() }
-
-// A Fault is what subscribers are told when a topic cannot be kept up to date. Its shape and codes
-// are those of the incumbent's error events.
-type Fault struct {
-	Time     time.Time `json:"datetime"`
-	Code     int       `json:"code"`
-	Category string    `json:"category"` // subscription, topic, server or publication
-	Message  string    `json:"message"`
-}
-
-func (f Fault) Error() string { return fmt.Sprintf("%d: %s", f.Code, f.Message) }
-
-// The codes of publication faults: what is wrong between a source and its upstream. An upstream
-// answer with HTTP status s that has no code of its own here is FaultPublication; those that have
-// one are FaultHTTP + s.
-const (
-	FaultPublication = 70000 // anything else
-	FaultConfig      = 70001 // the source's configuration does not work
-	FaultStartup     = 70002 // the source could not start
-	FaultUnknown     = 70012
-	FaultConnection  = 70013 // refused, reset, timed out, cut in mid-body
-	FaultHost        = 70014 // the host's name does not resolve
-	FaultSize        = 70015 // larger than limits.payload
-	FaultFormat      = 70016 // not one complete JSON value, or too deep
-	FaultRedirect    = 70300 // too many redirects, or one that is not followed
-	FaultHTTP        = 70000 // + 400 401 403 404 405 406 408 410 429 500 502 503 504
-)
-
-// The codes that tell of a stream itself.
-const (
-	FaultGap  = 40404 // what the reader missed is no longer kept
-	FaultSlow = 50503 // the reader fell too far behind; it may resume
-)

@@ -93,7 +93,7 @@ func bodyOf(w http.ResponseWriter, r *http.Request, limit int64, batch bool) ([]
 	case large && batch:
 		return nil, fmt.Errorf("a batch may have %s: %w", freshet.Bytes(most), freshet.ErrTooLarge)
 	case large:
-		return nil, &freshet.Fault{Code: freshet.FaultSize, Message: "the payload is larger than " + freshet.Bytes(limit).String() + " (limits.payload)"}
+		return nil, freshet.NewFault(freshet.FaultSize, "the payload is larger than %s (limits.payload)", freshet.Bytes(limit))
 	case err != nil:
 		return nil, errBodyCut
 	}

@@ -187,14 +187,12 @@ func (d *desk) follow(name freshet.TopicName) (*flow.Follower, error) {
 
 // Publish hands a payload to a topic, where the configuration lets clients do that.
 func (d *desk) Publish(ctx context.Context, topic freshet.TopicName, data []byte, key string) (got websocket.Published, err error) {
-	refused := freshet.Fault{Code: freshet.FaultHTTP + http.StatusForbidden, Category: "publication"}
+	const refused = freshet.FaultHTTP + http.StatusForbidden
 	switch {
 	case !d.live.publishes:
-		refused.Message = "nothing is published over WebSocket here: websocket.publish allows it"
-		return got, refused
+		return got, freshet.NewFault(refused, "nothing is published over WebSocket here: websocket.publish allows it")
 	case isForeign(d.r):
-		refused.Message = "pages of other origins may read where cors.origins names them, and never write"
-		return got, refused
+		return got, freshet.NewFault(refused, "pages of other origins may read where cors.origins names them, and never write")
 	}
 	if err := d.live.takesPosts(topic); err != nil {
 		return got, d.fault(ctx, err)
@@ -219,34 +217,33 @@ func (d *desk) Publish(ctx context.Context, topic freshet.TopicName, data []byte
 // fault is an error as the client is told, in the incumbent's codes.
 func (d *desk) fault(ctx context.Context, err error) error {
 	if f, ok := faultOf(err); ok {
-		f.Category = "publication"
 		return f
 	}
-	code, category := 0, "subscription"
+	code := 0
 	switch {
 	case errors.Is(err, freshet.ErrNotFound):
-		code = websocket.FaultNotFound
+		code = freshet.FaultNotFound
 	case errors.Is(err, freshet.ErrMode):
-		code = websocket.FaultSubscription
+		code = freshet.FaultSubscription
 	case errors.Is(err, errParameter):
-		code = websocket.FaultRequest
+		code = freshet.FaultRequest
 	case errors.Is(err, freshet.ErrUnavailable):
-		code, category = websocket.FaultUnavailable, "server"
+		code = freshet.FaultUnavailable
 	case errors.Is(err, freshet.ErrInactive):
-		code, category = freshet.FaultHTTP+http.StatusGone, "publication"
+		code = freshet.FaultHTTP + http.StatusGone
 	case errors.Is(err, errMethod):
-		code, category = freshet.FaultHTTP+http.StatusMethodNotAllowed, "publication"
+		code = freshet.FaultHTTP + http.StatusMethodNotAllowed
 	case errors.Is(err, freshet.ErrTooLarge):
-		code, category = freshet.FaultSize, "publication"
+		code = freshet.FaultSize
 	case errors.Is(err, flow.ErrKeyReused), errors.Is(err, flow.ErrUnproven), errors.Is(err, flow.ErrReplayed), errors.Is(err, freshet.ErrNotAllowed):
-		code, category = freshet.FaultPublication, "publication"
+		code = freshet.FaultPublication
 	}
 	p, ok := problemOf(err)
 	if code == 0 || !ok {
 		if ctx.Err() == nil {
 			d.live.log.WarnContext(ctx, "what the client of a WebSocket asked for failed", "err", err)
 		}
-		return freshet.Fault{Code: websocket.FaultServer, Category: "server", Message: "internal error"}
+		return freshet.NewFault(freshet.FaultServer, "internal error")
 	}
-	return freshet.Fault{Code: code, Category: category, Message: p.Detail}
+	return freshet.NewFault(code, "%s", p.Detail)
 }

@@ -177,7 +177,7 @@ func linesOf(body []byte, limits jsonpatch.Limits) (payloads [][]byte, err error
 	case len(bad) > 0:
 		return nil, bad
 	case len(payloads) == 0:
-		return nil, freshet.Fault{Time: time.Now().UTC(), Category: "publication", Code: freshet.FaultFormat, Message: "the batch has no payload"}
+		return nil, freshet.NewFault(freshet.FaultFormat, "the batch has no payload")
 	}
 	return payloads, nil
 }

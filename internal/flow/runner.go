@@ -228,7 +228,7 @@ func (r *runner) reportLocked() {
 
 // formatFault says in the incumbent's terms why a payload is refused.
 func formatFault(err error, limits jsonpatch.Limits) freshet.Fault {
-	f := freshet.Fault{Time: time.Now().UTC(), Category: "publication", Code: freshet.FaultFormat, Message: "the payload is not one JSON value: " + err.Error()}
+	f := freshet.NewFault(freshet.FaultFormat, "the payload is not one JSON value: %s", err.Error())
 	switch {
 	case errors.Is(err, jsonpatch.ErrSize):
 		f.Code, f.Message = freshet.FaultSize, fmt.Sprintf("the payload is larger than %s (limits.payload)", freshet.Bytes(limits.Size))

@@ -171,7 +171,7 @@ func (t *topic) startLocked(pause time.Duration) {
 func (t *topic) runSource(ctx context.Context, src source.Source, sink *runner) {
 	if err := src.Run(ctx, sink); err != nil && ctx.Err() == nil {
 		t.log().ErrorContext(ctx, "the source cannot work", "err", err)
-		sink.Fault(ctx, freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultStartup, Category: "publication", Message: err.Error()}, 0)
+		sink.Fault(ctx, freshet.NewFault(freshet.FaultStartup, "%s", err.Error()), 0)
 		<-ctx.Done()
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
@@ -396,7 +396,8 @@ func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uin
 		select {
 		case <-checked:
 		case <-ctx.Done():
-			return &freshet.Fault{Time: time.Now().UTC(), Code: freshet.FaultConnection, Category: "publication", Message: "the upstream has not answered yet"}, 0
+			fault := freshet.NewFault(freshet.FaultConnection, "the upstream has not answered yet")
+			return &fault, 0
 		}
 	}
 }

@@ -14,12 +14,22 @@ import (
 var ErrSlow = errors.New("the reader is too slow")
 
 // A SlowError is ErrSlow with the position that the reader has.
-type SlowError struct{ At freshet.Position }
+type SlowError struct {
+	At freshet.Position
+}
 
 func (e *SlowError) Error() string { return ErrSlow.Error() }
 
 // Is says that it is ErrSlow.
 func (e *SlowError) Is(target error) bool { return target == ErrSlow }
+
+// Event is what the reader is told before it is cut. It has the reader's position, as one that has had no event yet
+// would not know where to go on.
+func (e *SlowError) Event() freshet.Event {
+	ev := FaultEntry(freshet.NewFault(freshet.FaultSlow, "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them")).Event
+	ev.Position = e.At
+	return ev
+}
 
 // Why a reader's event id was not honoured.
 const (
@@ -237,7 +247,7 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 	case c.mode == freshet.ModeEvent && c.past:
 		return c.pastEvents(ctx)
 	case c.mode == freshet.ModeEvent:
-		return Batch{}, &SlowError{c.pos}
+		return Batch{}, &SlowError{At: c.pos}
 	}
 	f := c.feed
 	f.mu.Lock()

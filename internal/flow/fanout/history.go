@@ -230,12 +230,11 @@ func gapEntry(had freshet.Position, oldest freshet.Event) *Entry {
 	if oldest.Sequence == 0 {
 		message = "the event id is not one of this topic's history, of which nothing is kept; it goes on with the next message"
 	}
-	return FaultEntry(freshet.Fault{Code: freshet.FaultGap, Category: "subscription", Message: message})
+	return FaultEntry(freshet.NewFault(freshet.FaultGap, "%s", message))
 }
 
 // FaultEntry is an error that one reader alone is told. It has no position and so no id.
 func FaultEntry(f freshet.Fault) *Entry {
-	f.Time = time.Now().UTC()
 	data, err := json.Marshal(f)
 	if err != nil {
 		panic(err) // a struct of plain fields always marshals

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"syscall"
-	"time"
 
 	"freshet"
 	"freshet/internal/egress"
@@ -19,7 +17,7 @@ import (
 // Faultf is a publication fault of now. What subscribers are told is made of fixed words, never of an
 // error: that may hold an internal address or what upstream sent.
 func Faultf(code int, format string, args ...any) freshet.Fault {
-	return freshet.Fault{Time: time.Now().UTC(), Code: code, Category: "publication", Message: fmt.Sprintf(format, args...)}
+	return freshet.NewFault(code, format, args...)
 }
 
 // FaultOf is what subscribers are told of an error of a connection, and whether it may be over soon. A

@@ -72,11 +72,6 @@ func RetryAfter(h http.Header, longest time.Duration) time.Duration {
 // FaultOfStatus is what subscribers are told of an answer with a status that is none of success. instead says
 // in place of what it came, such as " in place of a stream".
 func FaultOfStatus(status int, instead string) freshet.Fault {
-	code := freshet.FaultPublication
-	switch status {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		code = freshet.FaultHTTP + status
-	}
 	// The name is of our own list: the phrase that upstream sends is upstream's.
-	return Faultf(code, "upstream answered %s%s", strings.TrimSpace(strconv.Itoa(status)+" "+http.StatusText(status)), instead)
+	return Faultf(freshet.FaultOfStatus(status), "upstream answered %s%s", strings.TrimSpace(strconv.Itoa(status)+" "+http.StatusText(status)), instead)
 }

@@ -183,10 +183,8 @@ func (t *tokens) form() (form url.Values, user, secret string, err error) {
 // refused is the error of an answer without a token. Of its words those alone are told that RFC 6749, 5.2,
 // defines.
 func (t *tokens) refused(resp *http.Response, body []byte) error {
-	code := freshet.FaultPublication
+	code := freshet.FaultOfStatus(resp.StatusCode)
 	switch resp.StatusCode {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		code = freshet.FaultHTTP + resp.StatusCode
 	case 301, 302, 303, 307, 308:
 		return &Error{Fault: source.Faultf(freshet.FaultRedirect, "%s redirects, which is not followed: a token is asked for where authorization.provider says", t.who())}
 	}

@@ -41,12 +41,7 @@ func status(code int) string {
 
 // refused is an answer with a status that carries no document.
 func (p *poller) refused(resp *http.Response, foreign bool) *failure {
-	code := freshet.FaultPublication
-	switch resp.StatusCode {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		code = freshet.FaultHTTP + resp.StatusCode
-	}
-	f := faultf(code, "upstream answered %s", status(resp.StatusCode))
+	f := faultf(freshet.FaultOfStatus(resp.StatusCode), "upstream answered %s", status(resp.StatusCode))
 	switch {
 	case foreign && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) && p.Authorization != nil:
 		f.fault.Message += " after a redirect to another origin, to which the credentials are not sent"

@@ -174,8 +174,7 @@ func (m *many) advance(ctx context.Context) (sent bool, err error) {
 			sent = true
 			continue
 		case isSlow:
-			member.At = slow.At.String() // a client that has had no message yet would not know where to go on
-			_ = m.event(member, "", fanout.FaultEntry(tooSlow))
+			_ = m.event(member, "", &fanout.Entry{Event: slow.Event()})
 			return sent, m.end(err)
 		case err != nil:
 			return sent, m.end(err)
@@ -222,12 +221,9 @@ func (m *many) gone(member *Member) error {
 	if member.At == "" {
 		member.At = freshet.Position{}.String()
 	}
-	fault := freshet.Fault{Code: faultTopic, Category: "topic", Message: fmt.Sprintf("there is no topic %s any more", member.Topic)}
+	fault := freshet.NewFault(freshet.FaultTopic, "there is no topic %s any more", member.Topic)
 	return m.event(member, "", fanout.FaultEntry(fault))
 }
-
-// faultTopic is the code of what is wrong with a topic itself.
-const faultTopic = 60000
 
 // event sends an event of one of the topics: the part that all connections share, then the id, which is
 // this connection's.

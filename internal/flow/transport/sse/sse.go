@@ -101,16 +101,10 @@ func (s *Streams) jitter() int {
 func (s *Streams) last(cause error) []byte {
 	var b []byte
 	if slow, ok := errors.AsType[*fanout.SlowError](cause); ok {
-		ev := fanout.FaultEntry(tooSlow).Event
-		ev.Position = slow.At // a client that has had no event yet would not know where to go on
-		b = encode(ev)
+		b = encode(slow.Event())
 	}
 	return append(append(b, preamble(s.jitter(), "")...), heartbeat...)
 }
-
-// tooSlow is what a reader of messages is told before it is cut.
-var tooSlow = freshet.Fault{Code: freshet.FaultSlow, Category: "server", //nolint:gochecknoglobals // a constant
-	Message: "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them"}
 
 // Headers sets what every stream's answer carries.
 func Headers(h http.Header) {

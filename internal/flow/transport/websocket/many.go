@@ -114,7 +114,7 @@ func (x *session) asked(ctx context.Context, text []byte) error {
 		c.Request = nil
 	}
 	if err != nil {
-		return x.fault("", c.Request, freshet.Fault{Code: FaultRequest, Category: "subscription", Message: fmt.Sprintf("the message is not understood: %.200s", err.Error())})
+		return x.fault("", c.Request, freshet.NewFault(freshet.FaultRequest, "the message is not understood: %.200s", err.Error()))
 	}
 	switch c.Type {
 	case "unsubscribe":
@@ -164,7 +164,7 @@ func (c *command) subscribing() Subscribing {
 
 func (x *session) subscribe(ctx context.Context, ask Subscribing) error {
 	cannot := func(format string, args ...any) error {
-		return x.fault(ask.Topic, ask.request, freshet.Fault{Code: FaultSubscription, Category: "subscription", Message: fmt.Sprintf(format, args...)})
+		return x.fault(ask.Topic, ask.request, freshet.NewFault(freshet.FaultSubscription, format, args...))
 	}
 	switch members := x.following(); {
 	case x.find(ask.Topic) != nil:
@@ -192,7 +192,7 @@ func (x *session) subscribe(ctx context.Context, ask Subscribing) error {
 func (x *session) refuse(topic freshet.TopicName, request []byte, err error) error {
 	f, ok := errors.AsType[freshet.Fault](err)
 	if !ok {
-		f = freshet.Fault{Code: FaultServer, Category: "server", Message: "internal error"}
+		f = freshet.NewFault(freshet.FaultServer, "internal error")
 	}
 	return x.fault(topic, request, f)
 }
@@ -202,7 +202,7 @@ var errUnsubscribed = errors.New("unsubscribed")
 func (x *session) unsubscribe(c command) error {
 	m := x.take(c.Topic)
 	if m == nil {
-		return x.fault(c.Topic, c.Request, freshet.Fault{Code: FaultNoneSuch, Category: "subscription", Message: fmt.Sprintf("there is no subscription to %s", c.Topic)})
+		return x.fault(c.Topic, c.Request, freshet.NewFault(freshet.FaultNoSubscription, "there is no subscription to %s", c.Topic))
 	}
 	m.leave(errUnsubscribed)
 	return x.reply(reply{Type: "unsubscribed", Topic: c.Topic, Request: c.Request})

@@ -72,9 +72,7 @@ func (m *member) advance(ctx context.Context, x *session) (sent bool, err error)
 	}
 	batch, err := m.Cursor.Next(ctx)
 	if slow, ok := errors.AsType[*fanout.SlowError](err); ok && !x.alone {
-		ev := fanout.FaultEntry(tooSlow).Event
-		ev.Position = slow.At // a client that has had no message yet would not know where to go on
-		_ = x.WriteWithin(m.proto.Encode(ev), m.proto.Stalled)
+		_ = x.WriteWithin(m.proto.Encode(slow.Event()), m.proto.Stalled)
 	}
 	if err != nil {
 		return false, err

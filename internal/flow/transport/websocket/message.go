@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"freshet"
 	"freshet/internal/flow/fanout"
@@ -99,9 +98,7 @@ func (r reply) frame() []byte {
 // last is the last that a reader of one topic gets.
 func (s *Sockets) last(cause error, y style, topic freshet.TopicName) []byte {
 	if slow, ok := errors.AsType[*fanout.SlowError](cause); ok {
-		ev := fanout.FaultEntry(tooSlow).Event
-		ev.Position = slow.At // a client that has had no event yet would not know where to go on
-		return append(s.encode(y, topic)(ev), s.farewell(cause).frame()...)
+		return append(s.encode(y, topic)(slow.Event()), s.farewell(cause).frame()...)
 	}
 	return s.farewell(cause).frame()
 }
@@ -124,22 +121,7 @@ func (s *Sockets) farewell(cause error) *CloseError {
 	return closing(CodeTryAgain, "reconnect in %d ms", s.jitter())
 }
 
-// tooSlow is what a reader of messages is told before it is cut.
-var tooSlow = freshet.Fault{Code: freshet.FaultSlow, Category: "server", //nolint:gochecknoglobals // a constant
-	Message: "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them"}
-
 // gone tells that a topic is not there any more.
 func gone(topic freshet.TopicName) freshet.Fault {
-	return freshet.Fault{Code: FaultTopic, Category: "topic", Message: fmt.Sprintf("there is no topic %s any more", topic)}
+	return freshet.NewFault(freshet.FaultTopic, "there is no topic %s any more", topic)
 }
-
-// The codes of what is wrong with what a client asks for, besides those of freshet.
-const (
-	FaultSubscription = 40000 // it cannot be done
-	FaultRequest      = 40400 // it is not understood
-	FaultNotFound     = 40404 // there is no such topic
-	FaultNoneSuch     = 40405 // there is no such subscription
-	FaultServer       = 50500
-	FaultUnavailable  = 50503
-	FaultTopic        = 60000
-)

@@ -162,12 +162,7 @@ func (c *Client) heed(o *origin.Origin, resp *http.Response, asked http.Header) 
 	case code >= 300 && code < 400:
 		return source.Faultf(freshet.FaultRedirect, "upstream answered %s, which is not followed: use the address that it leads to", status(code))
 	}
-	fault := freshet.FaultPublication
-	switch code {
-	case 400, 401, 403, 404, 405, 406, 408, 410, 429, 500, 502, 503, 504:
-		fault = freshet.FaultHTTP + code
-	}
-	f := source.Faultf(fault, "upstream answered %s", status(code))
+	f := source.Faultf(freshet.FaultOfStatus(code), "upstream answered %s", status(code))
 	if code >= http.StatusInternalServerError {
 		o.Failed(c, f)
 	}
