@@ -19,8 +19,9 @@ dev: build ## run the main job: live topics of a built-in demo API, or of ARGS=U
 build: ## build bin/freshet, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/freshet ./cmd/freshet
 
-docs: build ## make docs/sources.md from the types of source
+docs: build ## make docs/sources.md and docs/errors.md from what the program knows
 	bin/freshet sources --markdown > docs/sources.md
+	bin/freshet errors --markdown > docs/errors.md
 
 # The tests write why they skipped to .skipped, since go test keeps quiet about a package that passes.
 test: ## run every test with the race detector; FRESHET_TEST_ALL=1 turns a skip into a failure

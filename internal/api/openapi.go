@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/goccy/go-yaml"
@@ -14,11 +13,6 @@ import (
 //
 //go:embed openapi.yaml
 var openAPIDocument []byte
-
-// errorsDocument explains each type of problem below a heading that is its slug.
-//
-//go:embed errors.md
-var errorsDocument string
 
 func openAPIYAML() ([]byte, error) { return openAPIDocument, nil }
 
@@ -45,18 +39,5 @@ func (o openAPI) serve(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", o.media)
 	w.Header().Set("Cache-Control", "no-cache")
 	_, _ = w.Write(document) // a client that has gone does not want it
-	return nil
-}
-
-// explain answers with what errors.md says about a type of problem.
-func explain(w http.ResponseWriter, r *http.Request) error {
-	heading := "## " + r.PathValue("slug") + "\n"
-	_, section, ok := strings.Cut(errorsDocument, "\n"+heading)
-	if !ok {
-		return fmt.Errorf("%w: there is no problem of the type %.100q", errResource, r.PathValue("slug"))
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(heading + strings.TrimRight(section, "\n") + "\n")) // a client that has gone does not want it
 	return nil
 }

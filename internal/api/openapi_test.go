@@ -19,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 
+	"freshet"
 	"freshet/internal/api"
 )
 
@@ -186,6 +187,44 @@ func TestEveryProblemIsExplained(t *testing.T) {
 	}
 	if got := s.do("GET", "/errors/other", ""); got.code != http.StatusNotFound {
 		t.Errorf("an unknown one: %d", got.code)
+	}
+}
+
+// Everything that can go wrong is listed, and found by what a client was told.
+func TestErrorsAreListed(t *testing.T) {
+	s := newServer(t)
+	got := s.do("GET", "/v1/errors", "")
+	var list struct {
+		Items    []freshet.FaultKind
+		Problems []api.ProblemType
+	}
+	if err := jsonDecode(got.body, &list); err != nil || got.code != http.StatusOK {
+		t.Fatal(got.code, got.body, err)
+	}
+	if !slices.Equal(list.Items, freshet.FaultKinds()) {
+		t.Errorf("the codes are %v", list.Items)
+	}
+	var slugs []string
+	for _, p := range list.Problems {
+		slugs = append(slugs, p.Slug)
+		one := s.do("GET", "/v1/errors/"+p.Slug, "")
+		var again api.ProblemType
+		if err := jsonDecode(one.body, &again); err != nil || again != p || p.Meaning == "" || p.Status < 400 || !strings.HasSuffix(p.Type, "/"+p.Slug) {
+			t.Errorf("%+v is by itself %s", p, one.body)
+		}
+	}
+	slices.Sort(slugs)
+	if want := slices.Sorted(slices.Values(api.Slugs())); !slices.Equal(slugs, want) {
+		t.Errorf("the problems are %q; want %q", slugs, want)
+	}
+	var one freshet.FaultKind
+	if got := s.do("GET", "/v1/errors/70404", ""); jsonDecode(got.body, &one) != nil || one.Code != 70404 || one.Category != "publication" {
+		t.Errorf("one code: %d %s", got.code, got.body)
+	}
+	for _, none := range []string{"70418", "other", "0", "-1"} {
+		if got := s.do("GET", "/v1/errors/"+none, ""); got.code != http.StatusNotFound {
+			t.Errorf("%s: %d %s", none, got.code, got.body)
+		}
 	}
 }
 

@@ -43,11 +43,11 @@ type knownError struct {
 // logged, then a bare 500. The first that matches counts, so the narrower stand before the wider.
 var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{subscriptions.ErrNotFound, http.StatusNotFound, "subscription-not-found"},
-	{subscriptions.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},
 	{delivery.ErrInactive, http.StatusConflict, "subscription-inactive"},
 	{freshet.ErrNotFound, http.StatusNotFound, "topic-not-found"},
 	{freshet.ErrExists, http.StatusConflict, "topic-exists"},
 	{catalog.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},
+	{subscriptions.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},
 	{freshet.ErrConflict, http.StatusConflict, "conflict"},
 	{freshet.ErrManaged, http.StatusConflict, "managed-by-file"},
 	{freshet.ErrGone, http.StatusGone, "history-gone"},

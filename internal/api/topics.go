@@ -41,6 +41,8 @@ func (m *management) table() map[string]http.Handler {
 		"GET /openapi.json":         m.handle(openAPI{"application/json", openAPIJSON}.serve),
 		"GET /openapi.yaml":         m.handle(openAPI{"application/yaml", openAPIYAML}.serve),
 		"GET /errors/{slug}":        m.handle(explain),
+		"GET /v1/errors":            m.handle(listErrors),
+		"GET /v1/errors/{code}":     m.handle(getError),
 	}
 }
 
