@@ -21,14 +21,14 @@ func TestSlowReaders(t *testing.T) {
 		return fmt.Sprintf(`{"n":%d,"last":%t,"pad":%q}`, n, n == last, strings.Repeat(fmt.Sprintf("%08d", n), 12_500))
 	}
 	s := serve(t, pushed)
-	publish := func(n int) {
-		for _, topic := range []string{"doc", "log"} {
+	publish := func(n int, topics ...string) {
+		for _, topic := range topics {
 			if err := s.publish(topic, big(n)); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	publish(1)
+	publish(1, "doc")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -46,7 +46,8 @@ func TestSlowReaders(t *testing.T) {
 	allPublished := make(chan struct{})
 	var started, readers sync.WaitGroup
 	started.Add(2)
-	doc, log := replica{client: slow, want: big}, reader{client: slow}
+	connected := make(chan struct{})
+	doc, log := replica{client: slow, want: big}, reader{client: &http.Client{Transport: &signalling{slow.Transport, sync.OnceFunc(func() { close(connected) })}}}
 	readers.Go(func() {
 		stall(t, ctx, &started, allPublished, func(pause func()) error {
 			return doc.follow(ctx, s.URL+"/live/doc", func() bool { pause(); return isLast(doc.doc) })
@@ -54,14 +55,16 @@ func TestSlowReaders(t *testing.T) {
 	})
 	readers.Go(func() {
 		stall(t, ctx, &started, allPublished, func(pause func()) error {
-			return log.follow(ctx, s.URL+"/live/log?from=beginning", func() bool { pause(); return log.n == last })
+			return log.follow(ctx, s.URL+"/live/log", func() bool { pause(); return log.n == last })
 		})
 	})
+	<-connected // it follows from now on, and not what was stored before, for which nobody is too slow
+	publish(1, "log")
 	started.Wait()
 	quick := replica{want: big}
 	readers.Go(func() { quick.until(t, ctx, s.URL+"/live/doc", func() bool { return isLast(quick.doc) }) })
 	for n := 2; n <= last; n++ {
-		publish(n)
+		publish(n, "doc", "log")
 	}
 	close(allPublished)
 	readers.Wait()
@@ -98,4 +101,18 @@ func stall(t *testing.T, ctx context.Context, started *sync.WaitGroup, goOn <-ch
 		}
 	}
 	t.Error("out of time")
+}
+
+// A signalling transport says that it has an answer.
+type signalling struct {
+	http.RoundTripper
+	answered func()
+}
+
+func (s *signalling) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r)
+	if err == nil {
+		s.answered()
+	}
+	return resp, err
 }
