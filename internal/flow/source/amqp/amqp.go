@@ -6,10 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
@@ -20,16 +17,13 @@ import (
 )
 
 type config struct {
-	URL      settings.URL    `json:"url" required:"true" schemes:"amqp,amqps" doc:"The broker, as amqp://host:port/vhost, or amqps for TLS; without a path the virtual host /"`
-	Username string          `json:"username" default:"guest" doc:"The user"`
-	Password settings.Secret `json:"password" default:"guest" doc:"The user's password"`
-	Queue    string          `json:"queue" required:"true" range:"1..255" doc:"The queue"`
-	Stream   bool            `json:"stream" doc:"The queue is a stream of RabbitMQ: it is read by offset and keeps its messages"`
-	ReadFrom string          `json:"readFrom" default:"latest" oneof:"earliest,latest" doc:"Of a stream: where to begin the first time, with the oldest message that is kept, or with what comes from then on"`
-	Declare  *declare        `json:"declare" doc:"Makes the queue where there is none; without it the queue has to be there"`
-	Bindings []binding       `json:"bindings" range:"0..100" doc:"What the queue is bound to"`
-	Prefetch int             `json:"prefetch" default:"200" range:"1..200" doc:"How many messages the broker sends ahead of those that are stored"`
-	TLS      source.TLS      `json:"tls" doc:"How the connection is protected; amqps in url turns it on"`
+	Broker
+	Queue    string    `json:"queue" required:"true" range:"1..255" doc:"The queue"`
+	Stream   bool      `json:"stream" doc:"The queue is a stream of RabbitMQ: it is read by offset and keeps its messages"`
+	ReadFrom string    `json:"readFrom" default:"latest" oneof:"earliest,latest" doc:"Of a stream: where to begin the first time, with the oldest message that is kept, or with what comes from then on"`
+	Declare  *declare  `json:"declare" doc:"Makes the queue where there is none; without it the queue has to be there"`
+	Bindings []binding `json:"bindings" range:"0..100" doc:"What the queue is bound to"`
+	Prefetch int       `json:"prefetch" default:"200" range:"1..200" doc:"How many messages the broker sends ahead of those that are stored"`
 }
 
 type declare struct {
@@ -45,9 +39,7 @@ type binding struct {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
-	if c.TLS.Enabled {
-		v.Say("/tls/enabled", "amqps in url says that")
-	}
+	c.Broker.Check(v)
 	if d := c.Declare; c.Stream && d != nil && (!d.Durable || d.Exclusive || d.AutoDelete) {
 		v.Say("/declare", "a stream is durable, and neither exclusive nor deleted by itself")
 	}
@@ -90,7 +82,7 @@ type consumer struct {
 // Run consumes until ctx ends.
 func (c *consumer) Run(ctx context.Context, to source.Sink) error {
 	source.Stay(ctx, to, c.log, func(ctx context.Context, up func()) error {
-		conn, err := c.connect(ctx)
+		conn, err := c.Connect(ctx, c.env.Dial, c.env.Secrets, "freshet "+string(c.env.Topic))
 		if err != nil {
 			return explain(err)
 		}
@@ -103,35 +95,6 @@ func (c *consumer) Run(ctx context.Context, to source.Sink) error {
 		return explain(c.consume(ctx, conn, to, up))
 	})
 	return nil
-}
-
-func (c *consumer) connect(ctx context.Context) (*rabbit.Connection, error) {
-	password, err := c.env.Secrets.Reveal(c.Password)
-	if err != nil {
-		return nil, source.Faultf(freshet.FaultConfig, "password: %v", err)
-	}
-	secure, err := c.TLS.Config(c.env.Secrets)
-	if err != nil {
-		return nil, source.Faultf(freshet.FaultConfig, "%v", err)
-	}
-	u, err := url.Parse(string(c.URL))
-	if err != nil {
-		return nil, source.Faultf(freshet.FaultConfig, "url: it cannot be read")
-	}
-	secure.ServerName = cmp.Or(secure.ServerName, u.Hostname())
-	return rabbit.DialConfig(string(c.URL), rabbit.Config{
-		SASL:            []rabbit.Authentication{&rabbit.PlainAuth{Username: c.Username, Password: password}},
-		TLSClientConfig: secure,
-		Heartbeat:       10 * time.Second,
-		Properties:      rabbit.Table{"connection_name": "freshet " + string(c.env.Topic), "capabilities": rabbit.Table{"consumer_cancel_notify": true}},
-		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := c.env.Dial(ctx, network, address)
-			if err == nil { // the handshake must not take for ever; the library takes the deadline away after it
-				err = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			}
-			return conn, err
-		},
-	})
 }
 
 // consume takes messages until the connection ends.
@@ -248,29 +211,24 @@ func (c *consumer) take(ctx context.Context, to source.Sink, channel *rabbit.Cha
 
 // explain makes what the broker says one of the faults that subscribers are told.
 func explain(err error) error {
+	if _, told := errors.AsType[freshet.Fault](err); told {
+		return err
+	}
 	said, ok := errors.AsType[*rabbit.Error](err)
 	if !ok {
 		return err
 	}
-	fault := func(code int, words string) error {
-		return fmt.Errorf("%w (%w)", source.Faultf(code, "%s", words), err)
-	}
 	switch said.Code {
 	case rabbit.AccessRefused:
-		if errors.Is(err, rabbit.ErrCredentials) {
-			return fault(freshet.FaultHTTP+401, "the broker does not accept the user and password")
-		}
-		return fault(freshet.FaultHTTP+403, "the broker refuses access")
-	case rabbit.NotAllowed:
-		return fault(freshet.FaultHTTP+403, "there is no such virtual host, or the user may not enter it")
+		return fault(err, freshet.FaultHTTP+403, "the broker refuses access")
 	case rabbit.NotFound:
-		return fault(freshet.FaultHTTP+404, "there is no such queue, or exchange")
+		return fault(err, freshet.FaultHTTP+404, "there is no such queue, or exchange")
 	case rabbit.PreconditionFailed:
-		return fault(freshet.FaultConfig, "the queue is another than declare and stream say")
+		return fault(err, freshet.FaultConfig, "the queue is another than declare and stream say")
 	case rabbit.ResourceLocked:
-		return fault(freshet.FaultConfig, "the queue is exclusive to another connection")
+		return fault(err, freshet.FaultConfig, "the queue is exclusive to another connection")
 	case rabbit.ConnectionForced:
-		return fault(freshet.FaultConnection, "the broker ended the connection")
+		return fault(err, freshet.FaultConnection, "the broker ended the connection")
 	}
 	return err
 }

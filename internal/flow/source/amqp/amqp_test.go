@@ -1,14 +1,10 @@
 package amqp_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,99 +18,14 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/amqp"
 	"freshet/internal/freshettest"
-	"freshet/internal/selfsigned"
+	"freshet/internal/freshettest/brokers"
 )
 
 // A broker is a real RabbitMQ.
-type broker struct {
-	*freshettest.Process
-	address string
-	tls     string // host:port
-	folder  string
-}
-
-// start starts one, which all tests share, as it takes its time.
-func start(t *testing.T) *broker {
-	t.Helper()
-	program := "/usr/lib/rabbitmq/bin/rabbitmq-server"
-	if _, err := os.Stat(program); err != nil {
-		program = freshettest.Program(t, "apt-get install rabbitmq-server", "rabbitmq-server")
-	}
-	b := &broker{address: fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)), folder: t.TempDir()}
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pair.Write(b.folder+"/cert.pem", b.folder+"/key.pem"); err != nil {
-		t.Fatal(err)
-	}
-	secured, epmd := freshettest.Port(t), freshettest.Port(t)
-	b.tls = fmt.Sprintf("localhost:%d", secured)
-	conf := fmt.Sprintf("listeners.tcp.1 = %s\nlisteners.ssl.1 = 127.0.0.1:%d\nssl_options.certfile = %s/cert.pem\nssl_options.keyfile = %s/key.pem\nloopback_users = none\n", b.address, secured, b.folder, b.folder)
-	for name, text := range map[string]string{"rabbitmq.conf": conf, "plugins": "[]."} {
-		if err := os.WriteFile(filepath.Join(b.folder, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mapper := freshettest.Program(t, "apt-get install erlang-base", "epmd") // or the broker would start one that outlives it
-	freshettest.Start(t, fmt.Sprintf("127.0.0.1:%d", epmd), func() *exec.Cmd {
-		return exec.Command(mapper, "-address", "127.0.0.1", "-port", fmt.Sprint(epmd))
-	})
-	dist := freshettest.Port(t)
-	b.Process = freshettest.Start(t, b.address, func() *exec.Cmd {
-		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), "HOME="+b.folder, "RABBITMQ_HOME=", "RABBITMQ_NODENAME=freshet@localhost", "RABBITMQ_CONFIG_FILE="+b.folder+"/rabbitmq.conf",
-			"RABBITMQ_MNESIA_BASE="+b.folder+"/mnesia", "RABBITMQ_LOG_BASE="+b.folder+"/log", "RABBITMQ_LOGS=-", "RABBITMQ_ENABLED_PLUGINS_FILE="+b.folder+"/plugins",
-			fmt.Sprintf("RABBITMQ_DIST_PORT=%d", dist), fmt.Sprintf("ERL_EPMD_PORT=%d", epmd), "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}")
-		return cmd
-	})
-	return b
-}
-
-// channel opens one, as soon as the broker takes connections.
-func (b *broker) channel(t *testing.T) *rabbit.Channel {
-	t.Helper()
-	var channel *rabbit.Channel
-	freshettest.WaitFor(t, time.Minute, "the broker is ready", func() bool {
-		conn, err := rabbit.Dial("amqp://guest:guest@" + b.address + "/")
-		if err != nil {
-			return false
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		channel, err = conn.Channel()
-		return err == nil && channel.Confirm(false) == nil
-	})
-	return channel
-}
-
-func (b *broker) declare(t *testing.T, queue string, args rabbit.Table) {
-	t.Helper()
-	if _, err := b.channel(t).QueueDeclare(queue, true, false, false, false, args); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// awaitOnDisk waits until the broker has written down that there is a queue: to its log of transactions (Mnesia's)
-// first what the queue is, and up to two seconds later, long after it has answered, that this was committed. One that
-// is killed meanwhile has lost the queue, with all that was confirmed of it.
-func (b *broker) awaitOnDisk(t *testing.T, queue string) {
-	t.Helper()
-	logs := filepath.Join(b.folder, "mnesia", "*", "LATEST.LOG")
-	freshettest.WaitFor(t, time.Minute, "the queue "+queue+" is on the disk", func() bool {
-		files, err := filepath.Glob(logs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return slices.ContainsFunc(files, func(file string) bool {
-			text, err := os.ReadFile(file)
-			_, after, found := bytes.Cut(text, []byte(queue))
-			return err == nil && found && bytes.Contains(after, []byte("committed"))
-		})
-	})
-}
+type broker struct{ *brokers.RabbitMQ }
 
 func (b *broker) config(queue, options string) string {
-	return fmt.Sprintf(`{"url":"amqp://%s","queue":%q%s}`, b.address, queue, options)
+	return fmt.Sprintf(`{"url":"amqp://%s","queue":%q%s}`, b.Address, queue, options)
 }
 
 // A publisher publishes each message until the broker has confirmed it: none is lost, some may come twice.
@@ -133,7 +44,7 @@ func (p *publisher) publish(queue string, n int) (sent []string) {
 		p.n++
 		freshettest.WaitFor(p.t, time.Minute, "a message is confirmed", func() bool {
 			if p.channel == nil {
-				p.channel = p.b.channel(p.t)
+				p.channel = p.b.Channel(p.t)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
@@ -153,34 +64,17 @@ func (p *publisher) publish(queue string, n int) (sent []string) {
 	return sent
 }
 
-func away() time.Duration {
-	if os.Getenv("FRESHET_TEST_ALL") != "" {
-		return 30 * time.Second
-	}
-	return 2 * time.Second
-}
-
 func connected(t *testing.T, sink *freshettest.Sink, times int) {
 	t.Helper()
 	freshettest.WaitFor(t, time.Minute, "the source is connected", func() bool { return sink.Fine() >= times })
 }
 
-// once is a list without what is there again, of at-least-once publishers.
-func once(all []string) []string {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(slices.Clone(all), func(s string) bool {
-		was := seen[s]
-		seen[s] = true
-		return was
-	})
-}
-
 func awaitAll(t *testing.T, sink *freshettest.Sink, want []string) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
-	for !slices.Equal(once(sink.Payloads()), want) {
+	for !slices.Equal(brokers.Once(sink.Payloads()), want) {
 		if time.Now().After(deadline) {
-			got := once(sink.Payloads())
+			got := brokers.Once(sink.Payloads())
 			i := 0
 			for i < min(len(got), len(want)) && got[i] == want[i] {
 				i++
@@ -192,8 +86,7 @@ func awaitAll(t *testing.T, sink *freshettest.Sink, want []string) {
 }
 
 func TestBroker(t *testing.T) {
-	b := start(t)
-	b.channel(t) // ready
+	b := &broker{brokers.StartRabbitMQ(t)}
 	t.Run("outage", func(t *testing.T) { outage(t, b) })
 	t.Run("others", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *broker){"cut off": cutOff, "unacknowledged": unacknowledged, "options": options, "poison": poison, "access": access, "TLS": overTLS} {
@@ -205,8 +98,8 @@ func TestBroker(t *testing.T) {
 // A broker that is killed amid messages, and a source that is started anew, lose nothing and repeat nothing.
 func outage(t *testing.T, b *broker) {
 	const queue = "outage-queue"
-	b.declare(t, queue, nil)
-	b.awaitOnDisk(t, queue)
+	b.Declare(t, queue, nil)
+	b.AwaitOnDisk(t, queue)
 	env := freshettest.Env(t)
 	sink := &freshettest.Sink{}
 	run := func() (stop func()) { return freshettest.Run(t, amqp.Kind(), b.config(queue, ""), env, sink) }
@@ -218,7 +111,7 @@ func outage(t *testing.T, b *broker) {
 	want = append(want, p.publish(queue, 10)...)
 	b.Kill()
 	p.channel = nil
-	time.Sleep(away()) //nolint:forbidigo // the broker is away for so long
+	time.Sleep(brokers.Away()) //nolint:forbidigo // the broker is away for so long
 	b.Restart()
 	want = append(want, p.publish(queue, 20)...)
 	awaitAll(t, sink, want)
@@ -240,7 +133,7 @@ func outage(t *testing.T, b *broker) {
 // for a while, and the source is started anew. (RabbitMQ 3.10 does not bring a stream of a single node back
 // that was killed, so that is tested with a queue.)
 func cutOff(t *testing.T, b *broker) {
-	b.declare(t, "stream", rabbit.Table{"x-queue-type": "stream"})
+	b.Declare(t, "stream", rabbit.Table{"x-queue-type": "stream"})
 	env := freshettest.Env(t)
 	var mu sync.Mutex
 	var conns []net.Conn
@@ -277,7 +170,7 @@ func cutOff(t *testing.T, b *broker) {
 		cut(0)
 	}
 	want = append(want, p.publish("stream", 20)...)
-	cut(away())
+	cut(brokers.Away())
 	want = append(want, p.publish("stream", 20)...)
 	sink.Await(t, want...)
 	stop()
@@ -290,7 +183,7 @@ func cutOff(t *testing.T, b *broker) {
 
 // A message that was stored but not acknowledged is not stored again, by its message-id.
 func unacknowledged(t *testing.T, b *broker) {
-	b.declare(t, "unacknowledged", nil)
+	b.Declare(t, "unacknowledged", nil)
 	p := &publisher{t: t, b: b}
 	env := freshettest.Env(t)
 	real := &freshettest.Sink{}
@@ -338,7 +231,7 @@ func (s *stopping) Payload(ctx context.Context, ps ...source.Payload) error {
 
 func options(t *testing.T, b *broker) {
 	env := freshettest.Env(t)
-	channel := b.channel(t)
+	channel := b.Channel(t)
 	if err := channel.ExchangeDeclare("prices", "topic", true, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +248,7 @@ func options(t *testing.T, b *broker) {
 
 	// A stream from now on, and from its beginning.
 	p := &publisher{t: t, b: b}
-	b.declare(t, "news", rabbit.Table{"x-queue-type": "stream"})
+	b.Declare(t, "news", rabbit.Table{"x-queue-type": "stream"})
 	old := p.publish("news", 3)
 	latest, earliest := &freshettest.Sink{}, &freshettest.Sink{}
 	freshettest.Run(t, amqp.Kind(), b.config("news", `,"stream":true`), env, latest)
@@ -367,7 +260,7 @@ func options(t *testing.T, b *broker) {
 	earliest.Await(t, append(old, more...)...)
 
 	// No more messages ahead than prefetch says.
-	b.declare(t, "slow", nil)
+	b.Declare(t, "slow", nil)
 	slow := &freshettest.Sink{Refuse: func(source.Payload) error { return freshet.ErrUnavailable }}
 	p.publish("slow", 10)
 	freshettest.Run(t, amqp.Kind(), b.config("slow", `,"prefetch":3`), env, slow)
@@ -379,10 +272,10 @@ func options(t *testing.T, b *broker) {
 }
 
 func poison(t *testing.T, b *broker) {
-	b.declare(t, "poison", nil)
+	b.Declare(t, "poison", nil)
 	env := freshettest.Env(t)
 	env.Limit = 100
-	channel := b.channel(t)
+	channel := b.Channel(t)
 	for _, body := range []string{`1`, `no JSON`, `"` + strings.Repeat("x", 200) + `"`, `2`} {
 		if err := channel.PublishWithContext(t.Context(), "", "poison", false, false, rabbit.Publishing{Body: []byte(body)}); err != nil {
 			t.Fatal(err)
@@ -406,7 +299,7 @@ func poison(t *testing.T, b *broker) {
 }
 
 func access(t *testing.T, b *broker) {
-	b.declare(t, "plain", nil)
+	b.Declare(t, "plain", nil)
 	env := freshettest.Env(t)
 	for options, want := range map[string]int{
 		`"queue":"plain","password":"s3cret"`:                        70401,
@@ -415,11 +308,11 @@ func access(t *testing.T, b *broker) {
 		`"queue":"plain","bindings":[{"exchange":"none"}]`:           70404,
 		`"queue":"plain","declare":{"durable":false}`:                freshet.FaultConfig,
 		`"queue":"plain","password":"env:HOME"`:                      freshet.FaultConfig,
-		`"queue":"plain","url":"amqp://` + b.address + `/elsewhere"`: 70403,
+		`"queue":"plain","url":"amqp://` + b.Address + `/elsewhere"`: 70403,
 	} {
 		config := `{` + options + `}`
 		if !strings.Contains(options, `"url"`) {
-			config = `{"url":"amqp://` + b.address + `/",` + options + `}`
+			config = `{"url":"amqp://` + b.Address + `/",` + options + `}`
 		}
 		sink := &freshettest.Sink{}
 		stop := freshettest.Run(t, amqp.Kind(), config, env, sink)
@@ -430,34 +323,34 @@ func access(t *testing.T, b *broker) {
 		stop()
 	}
 	// A queue that is deleted is told, and waited for.
-	b.declare(t, "shortlived", nil)
+	b.Declare(t, "shortlived", nil)
 	sink := &freshettest.Sink{}
 	freshettest.Run(t, amqp.Kind(), b.config("shortlived", ""), env, sink)
 	connected(t, sink, 1)
-	if _, err := b.channel(t).QueueDelete("shortlived", false, false, false); err != nil {
+	if _, err := b.Channel(t).QueueDelete("shortlived", false, false, false); err != nil {
 		t.Fatal(err)
 	}
 	freshettest.WaitFor(t, 30*time.Second, "a fault is told", func() bool { return len(sink.Faults()) > 0 })
 	if f := sink.Faults()[0]; f.Code != 70404 {
 		t.Error(f)
 	}
-	b.declare(t, "shortlived", nil)
+	b.Declare(t, "shortlived", nil)
 	connected(t, sink, 2)
 }
 
 func overTLS(t *testing.T, b *broker) {
-	b.declare(t, "secured", nil)
+	b.Declare(t, "secured", nil)
 	env := freshettest.Env(t)
-	env.Secrets.Files = []string{b.folder}
+	env.Secrets.Files = []string{b.Folder}
 	(&publisher{t: t, b: b}).publish("secured", 1)
 	untrusted, trusted := &freshettest.Sink{}, &freshettest.Sink{}
-	stop := freshettest.Run(t, amqp.Kind(), fmt.Sprintf(`{"url":"amqps://%s","queue":"secured"}`, b.tls), env, untrusted)
+	stop := freshettest.Run(t, amqp.Kind(), fmt.Sprintf(`{"url":"amqps://%s","queue":"secured"}`, b.Secured), env, untrusted)
 	freshettest.WaitFor(t, 30*time.Second, "a fault is told", func() bool { return len(untrusted.Faults()) > 0 })
 	if f := untrusted.Faults()[0]; !strings.Contains(f.Message, "certificate is not trusted") {
 		t.Error(f)
 	}
 	stop()
-	freshettest.Run(t, amqp.Kind(), fmt.Sprintf(`{"url":"amqps://%s","queue":"secured","tls":{"ca":"file:%s/cert.pem"}}`, b.tls, b.folder), env, trusted)
+	freshettest.Run(t, amqp.Kind(), fmt.Sprintf(`{"url":"amqps://%s","queue":"secured","tls":{"ca":"file:%s/cert.pem"}}`, b.Secured, b.Folder), env, trusted)
 	trusted.Await(t, `{"n":0}`)
 }
 
