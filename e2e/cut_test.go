@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,6 +111,7 @@ func TestCutFrames(t *testing.T) {
 type cutter struct {
 	addr        string
 	connections atomic.Int64
+	pieces      atomic.Int64 // how many bytes at a time go downstream; 0: as they come
 }
 
 func newCutter(t *testing.T, server string, limit func(n int) int) *cutter {
@@ -150,12 +153,33 @@ func (c *cutter) pass(down net.Conn, server string, limit int) {
 	})
 	defer back.Wait()
 	defer down.Close()
+	var to io.Writer = down
+	if n := int(c.pieces.Load()); n > 0 {
+		to = &piecewise{down, n}
+	}
 	if limit < 0 {
-		_, _ = io.Copy(down, up)
+		_, _ = io.Copy(to, up)
 		return
 	}
-	_, _ = io.CopyN(down, up, int64(limit))
+	_, _ = io.CopyN(to, up, int64(limit))
 	if tcp, ok := down.(*net.TCPConn); ok && limit%2 == 0 {
 		_ = tcp.SetLinger(0) // every other time a reset, else a plain end
 	}
+}
+
+// piecewise writes a few bytes at a time, so that what is one write of the server's comes in pieces.
+type piecewise struct {
+	to    net.Conn
+	bytes int
+}
+
+func (p *piecewise) Write(b []byte) (n int, err error) {
+	for piece := range slices.Chunk(b, p.bytes) {
+		written, err := p.to.Write(piece)
+		if n += written; err != nil {
+			return n, err
+		}
+		runtime.Gosched() // the reader gets a chance to take it by itself
+	}
+	return n, nil
 }

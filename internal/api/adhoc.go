@@ -12,7 +12,9 @@ import (
 
 	"freshet"
 	"freshet/internal/flow"
+	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/streamdata"
 )
 
 // AdHoc bounds the topics that a GET of /live/{absolute URL} makes.
@@ -22,18 +24,22 @@ type AdHoc struct {
 	PollingPeriod freshet.Duration
 	MaxTopics     int
 	Check         func(t *freshet.Topic) error
+	Keys          streamdata.Keys // with which every request for a URL is to be signed; none: nothing is
 }
 
 // targetOf is the absolute URL that a request for an ad-hoc topic names, verbatim but for the parameters
 // that are meant for us. It looks at the request line itself: ServeMux would clean "//" away, and redirect,
-// which several clients of streams do not survive.
+// which several clients of streams do not survive. Those of Streamdata.io have the URL at the root.
 func targetOf(r *http.Request) (target string, ok bool) {
-	rest, ok := strings.CutPrefix(r.RequestURI, "/live/")
-	if !ok {
-		return "", false
+	rest, live := strings.CutPrefix(r.RequestURI, "/live/")
+	if !live {
+		rest = strings.TrimPrefix(r.RequestURI, "/")
 	}
 	scheme, after, ok := strings.Cut(rest, ":")
 	if !ok || !strings.HasPrefix(after, "/") || strings.ContainsAny(scheme, "/?#") {
+		return "", false
+	}
+	if !live && !streamdata.Asked(r.URL.Query(), r.Header) {
 		return "", false
 	}
 	// Some proxies and clients fold "//" into "/".
@@ -67,7 +73,7 @@ func isOurs(name string) bool {
 	case "lastEventId", "last_event_id", "lastEventID":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Sd-") || strings.HasPrefix(name, "X-Auth-Sd-") || strings.HasPrefix(name, "evs_")
+	return streamdata.IsOurs(name) || strings.HasPrefix(name, "evs_")
 }
 
 // followVerbatim answers /live/{absolute URL}. The URL's query is the upstream's alone, so what streams
@@ -109,6 +115,9 @@ func (l *live) follow(w http.ResponseWriter, r *http.Request, target string) err
 	if err != nil {
 		return err
 	}
+	if err := l.adhoc.Keys.Check(target, r.URL.Query(), r.Header, lastEventID(r), time.Now()); err != nil {
+		return known(err, err.Error(), map[string]string{"WWW-Authenticate": "Streamdata"})
+	}
 	t, err := l.adHocTopic(r, u, target)
 	if err != nil {
 		return err
@@ -117,7 +126,36 @@ func (l *live) follow(w http.ResponseWriter, r *http.Request, target string) err
 	if err != nil {
 		return l.unfollowable(w, r, err)
 	}
+	if l.isLegacy(r) {
+		return l.legacy(w, r, f, target)
+	}
 	return l.serve(w, r, f)
+}
+
+// isLegacy says whether a client of Streamdata.io wants a stream: without an Accept it always does.
+func (l *live) isLegacy(r *http.Request) bool {
+	q := r.URL.Query()
+	if r.Method != http.MethodGet || websocket.Asked(r) || !streamdata.Asked(q, r.Header) {
+		return false
+	}
+	ask, err := negotiate(r)
+	accept := r.Header.Get("Accept")
+	return err == nil && ask.style == styleStream || (accept == "" || accept == "*/*") && streamdata.TokenOf(q, r.Header) != ""
+}
+
+// legacy answers in the dialect of Streamdata.io, whose streams always begin with the document.
+func (l *live) legacy(w http.ResponseWriter, r *http.Request, f *flow.Follower, target string) error {
+	q := r.URL.Query()
+	w.Header().Add("Vary", "Accept, Accept-Encoding")
+	ask, err := negotiate(r)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	if streamdata.WholeDocuments(q) {
+		ask.mode = freshet.ModeSnapshotOnly
+	}
+	return l.stream(w, r, f, ask.mode, &sse.Legacy{ID: l.adhoc.Keys.Ticket(streamdata.TokenOf(q, r.Header), target, time.Now())})
 }
 
 func (l *live) checkTarget(target string) (*url.URL, error) {
@@ -164,10 +202,10 @@ func (l *live) adHocTopic(r *http.Request, u *url.URL, target string) (freshet.T
 			headers[name] = v
 		}
 	}
-	for _, h := range r.URL.Query()["X-Sd-Header"] {
+	for _, h := range r.URL.Query()[streamdata.Header] {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return freshet.Topic{}, badParameter("X-Sd-Header", "write Name: value")
+			return freshet.Topic{}, badParameter(streamdata.Header, "write Name: value")
 		}
 		headers[http.CanonicalHeaderKey(strings.TrimSpace(name))] = strings.TrimSpace(value)
 	}

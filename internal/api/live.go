@@ -18,6 +18,7 @@ import (
 	"freshet/internal/flow/fanout"
 	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/streamdata"
 )
 
 const (
@@ -94,7 +95,7 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) e
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	ask, err := negotiate(r)
 	if err == nil && ask.style == styleStream && r.Method != http.MethodHead {
-		return l.stream(w, r, f, ask.mode)
+		return l.stream(w, r, f, ask.mode, nil)
 	}
 	defer f.Close()
 	switch {
@@ -109,8 +110,8 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) e
 	return l.document(w, r, f)
 }
 
-// stream sends server-sent events.
-func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, asked freshet.Mode) error {
+// stream sends server-sent events; in the dialect of Streamdata.io, where legacy says so.
+func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, asked freshet.Mode, legacy *sse.Legacy) error {
 	mode, err := modeOf(f.Topic, asked)
 	if err != nil {
 		f.Close()
@@ -126,14 +127,17 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, 
 		reader.Left(err)
 		l.streams.Busy(w)
 	}
-	cursor, err := l.cursor(w, r, f, mode)
+	cursor := f.Feed.Follow(mode)
+	if legacy == nil {
+		cursor, err = l.cursor(w, r, f, mode)
+	}
 	if err != nil {
 		l.log.WarnContext(r.Context(), "a stream cannot start now", "topic", string(f.Topic.Name), "err", err)
 		reader.Left(err)
 		l.streams.Busy(w)
 	}
 	freshnessHeaders(w.Header(), f)
-	l.streams.Serve(w, r, cursor, wantsGzip(r), reader, statusOf(r, f))
+	l.streams.Serve(w, r, sse.Stream{Cursor: cursor, Reader: reader, Compress: wantsGzip(r), Status: statusOf(r, f), Legacy: legacy})
 	return nil
 }
 
@@ -171,7 +175,8 @@ func start(r *http.Request, f *flow.Follower, mode freshet.Mode) *fanout.Cursor 
 
 // wantsGzip says whether the client asks for a compressed stream: browsers accept one on every request.
 func wantsGzip(r *http.Request) bool {
-	return r.URL.Query().Get("compress") == "gzip" && acceptsGzip(r)
+	q := r.URL.Query()
+	return (q.Get("compress") == "gzip" || streamdata.Compressed(q, r.Header)) && acceptsGzip(r)
 }
 
 // resume is where a client that has an id goes on, and whether that is where it was.

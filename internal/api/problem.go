@@ -16,6 +16,7 @@ import (
 	"freshet/internal/flow"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/transport/websocket"
+	"freshet/internal/streamdata"
 	"freshet/internal/subscriptions"
 )
 
@@ -67,6 +68,7 @@ var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{flow.ErrKeyReused, http.StatusUnprocessableEntity, "idempotency-key-reused"},
 	{flow.ErrUnproven, http.StatusUnauthorized, "unproven"},
 	{flow.ErrReplayed, http.StatusConflict, "replayed"},
+	{streamdata.ErrRefused, http.StatusUnauthorized, "signature-refused"},
 	{websocket.ErrHandshake, http.StatusBadRequest, "websocket-handshake"},
 	{websocket.ErrVersion, http.StatusUpgradeRequired, "websocket-version"},
 	{errMisdirected, http.StatusMisdirectedRequest, "misdirected"},

@@ -9,6 +9,7 @@ import (
 	"freshet/internal/flow"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
 	"freshet/internal/subscriptions"
 )
@@ -57,7 +58,7 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 		binary := r.URL.Query().Get("dataFormat") == "binary"
 		return l.sockets.Serve(w, r, websocket.Subscription{Topic: f.Topic.Name, Mode: sub.Mode, Cursor: cursor, Reader: reader, Status: websocket.Status(statusOf(r, f)), Binary: binary, Until: until})
 	}
-	l.streams.Serve(w, r.WithContext(until), cursor, wantsGzip(r), reader, statusOf(r, f))
+	l.streams.Serve(w, r.WithContext(until), sse.Stream{Cursor: cursor, Reader: reader, Compress: wantsGzip(r), Status: statusOf(r, f)})
 	return nil
 }
 

@@ -75,6 +75,8 @@ func (c *Config) invalid() (found freshet.Invalid) {
 	if c.Subscriptions.Events != "" {
 		mistake("/subscriptions/events", c.Subscriptions.Events.Validate())
 	}
+	_, keys := c.Streamdata.keys()
+	found = append(found, keys.In("/streamdata")...)
 	found = append(found, c.Egress.check().In("/egress")...)
 	found = append(found, c.Files.check().In("/files")...)
 	return append(found, c.invalidTopics()...)

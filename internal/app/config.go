@@ -1,10 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,23 +15,26 @@ import (
 	"freshet/internal/egress"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
+	"freshet/internal/streamdata"
 )
 
 // Config is everything that can be set from outside. Its zero value works: loopback, a data
 // directory beside the caller, no topics. The YAML file has the same names.
 type Config struct {
-	Listen    string           `json:"listen"`          // host:port; 127.0.0.1:4440
-	TLS       TLSConfig        `json:"tls,omitzero"`    // HTTPS; plain HTTP by default
-	Data      string           `json:"data"`            // directory of the journal; ./freshet-data
-	Log       LogConfig        `json:"log,omitzero"`    //
-	Egress    EgressConfig     `json:"egress,omitzero"` // where sources may connect to
-	CORS      CORSConfig       `json:"cors,omitzero"`   // which web pages may read; none by default
-	AdHoc     AdHocConfig      `json:"adhoc,omitzero"`  // /live/{absolute URL}
-	WebSocket WebSocketConfig  `json:"websocket,omitzero"`
-	Limits    LimitsConfig     `json:"limits,omitzero"`
-	Journal   JournalConfig    `json:"journal,omitzero"`
-	Drain     freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
-	Secrets   SecretsConfig    `json:"secrets,omitzero"`
+	Listen string       `json:"listen"`          // host:port; 127.0.0.1:4440
+	TLS    TLSConfig    `json:"tls,omitzero"`    // HTTPS; plain HTTP by default
+	Data   string       `json:"data"`            // directory of the journal; ./freshet-data
+	Log    LogConfig    `json:"log,omitzero"`    //
+	Egress EgressConfig `json:"egress,omitzero"` // where sources may connect to
+	CORS   CORSConfig   `json:"cors,omitzero"`   // which web pages may read; none by default
+	AdHoc  AdHocConfig  `json:"adhoc,omitzero"`  // /live/{absolute URL}
+	// Clients of Streamdata.io, which follow URLs.
+	Streamdata StreamdataConfig `json:"streamdata,omitzero"`
+	WebSocket  WebSocketConfig  `json:"websocket,omitzero"`
+	Limits     LimitsConfig     `json:"limits,omitzero"`
+	Journal    JournalConfig    `json:"journal,omitzero"`
+	Drain      freshet.Duration `json:"drain,omitzero"` // how long a stop may take to end the streams; PT5S
+	Secrets    SecretsConfig    `json:"secrets,omitzero"`
 	// What is kept of attempts to deliver to subscriptions, and where it is told that one was halted.
 	Exchanges     ExchangesConfig     `json:"exchanges,omitzero"`
 	Subscriptions SubscriptionsConfig `json:"subscriptions,omitzero"`
@@ -120,6 +126,37 @@ type AdHocConfig struct {
 	Grace         freshet.Duration `json:"grace,omitzero"`         // how long one outlives its last follower; PT1M
 	PollingPeriod freshet.Duration `json:"pollingPeriod,omitzero"` // PT5S
 	MaxTopics     int              `json:"maxTopics,omitzero"`     // 1000
+}
+
+// StreamdataConfig says which clients of Streamdata.io may follow URLs.
+type StreamdataConfig struct {
+	// Keys are the private keys of tokens, in base64 as the clients' signature strategy takes them, or where they are.
+	// Where there are any, every request for a URL is to be signed with one; none by default.
+	Keys map[string]settings.Secret `json:"keys,omitempty"`
+}
+
+// keys finds and reads the private keys; found says what is wrong with them, by pointers into the section.
+func (c StreamdataConfig) keys() (all streamdata.Keys, found freshet.Invalid) {
+	vault := settings.Vault{Named: c.Keys} // so that each may be any env: or file:, as the operator's own
+	for _, token := range slices.Sorted(maps.Keys(c.Keys)) {
+		private, err := vault.Reveal(settings.Secret("secret:" + token))
+		if err == nil && token == "" {
+			err = errors.New("a token is not empty")
+		}
+		var key streamdata.Key
+		if err == nil {
+			key, err = streamdata.ParseKey(private)
+		}
+		if err != nil {
+			found = append(found, freshet.FieldError{Pointer: settings.Pointer("keys", token), Detail: err.Error()})
+			continue
+		}
+		if all == nil {
+			all = streamdata.Keys{}
+		}
+		all[token] = key
+	}
+	return all, found
 }
 
 // WebSocketConfig says what clients may do over WebSocket besides following topics.

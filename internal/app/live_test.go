@@ -414,7 +414,7 @@ func TestAdHoc(t *testing.T) {
 	defer upstream.Close()
 	base := serve(t, app.Config{Dev: true, AdHoc: app.AdHocConfig{PollingPeriod: freshet.Duration(time.Minute)}})
 	target := upstream.URL + "/a//b/%2F?mode=x&q=%20&from=1"
-	a := open(t, base+"/live/"+target+"&X-Sd-Token=t&lastEventId=1-sg-ab")
+	a := open(t, base+"/live/"+target+"&X-Sd-Compress=true&lastEventId=1-sg-ab")
 	a.expect(": reset id-unknown", `{"n":1,"who":"","x":""}`)
 	open(t, base+"/live/"+target).expect(`{"n":1,`)
 	folded := strings.Replace(target, "http://", "http:/", 1)
@@ -422,7 +422,9 @@ func TestAdHoc(t *testing.T) {
 	open(t, base+"/live/"+target, "Authorization: Bearer one").expect(`"who":"Bearer one"`)
 	open(t, base+"/live/"+target, "Authorization: Bearer two").expect(`"who":"Bearer two"`)
 	open(t, base+"/live/"+target, "Authorization: Bearer one").expect(`{"n":2,"who":"Bearer one"`)
-	open(t, base+"/live/"+target+"&X-Sd-Header=X-Key%3A%20k").expect(`"x":"k"`)
+	legacy := open(t, base+"/live/"+target+"&X-Sd-Header=X-Key%3A%20k")
+	legacy.expect("event: _\n")
+	legacy.expect("event: data\n", `"x":"k"`)
 	if resp, body := do(t, "GET", base+"/live/"+target, ""); resp.StatusCode != 200 || !strings.Contains(body, `{"n":1,`) {
 		t.Errorf("the document of a URL: %s %s", resp.Status, body)
 	}

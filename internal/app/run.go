@@ -206,11 +206,15 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	stopping := make(chan struct{})
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
+	keys, wrong := c.Streamdata.keys()
+	if wrong != nil { // a file that was there when the configuration was checked
+		return wrong.In("/streamdata")
+	}
 	server := &http.Server{
 		Handler: api.Handler(api.Config{
 			Flow: s.flow, Catalog: s.catalog, Sources: s.kinds.Describe(), Metrics: s.metrics, Ready: s.readiness(stopping), Streams: s.streams,
 			Sockets: s.sockets, Publishes: c.WebSocket.Publish,
-			AdHoc:  api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource},
+			AdHoc:  api.AdHoc{Allow: c.AdHoc.Allow, Grace: time.Duration(c.AdHoc.Grace), PollingPeriod: c.AdHoc.PollingPeriod, MaxTopics: c.AdHoc.MaxTopics, Check: s.checkSource, Keys: keys},
 			Limits: api.Limits(c.Limits), Subscriptions: s.subscriptions, Deliveries: s.deliveries,
 			CORSOrigins: c.CORS.Origins, LocalOnly: isLoopback(hostOf(c.Listen)), Log: s.log,
 		}),

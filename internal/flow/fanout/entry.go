@@ -17,6 +17,10 @@ const (
 	FormSSEDeflateChunk                // the same, compressed, as a chunk
 	FormSSENamed                       // a block that names its topic, without its id
 	FormSSENamedDeflate                // the same, compressed
+	FormLegacy                         // as a block in the words of Streamdata.io
+	FormLegacyDeflate                  // the same, compressed
+	FormLegacyChunk                    // the same as a chunk
+	FormLegacyDeflateChunk             // the same, compressed, as a chunk
 	FormSocket                         // as a WebSocket message
 	FormSocketDeflate                  // the same, compressed
 	FormSocketBinary                   // with its data in base64

@@ -45,12 +45,12 @@ func Positions(id string) (at map[freshet.TopicName]string, whole bool) {
 // ServeMany is Serve for several topics over one connection. Each event names its topic, in its data, and
 // its id is the position in all of them. A topic that ends does not end the others.
 func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Member, compress bool) {
-	m := &many{s: s, p: s.plain, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
+	m := &many{s: s, p: s.own.plain, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
 	Headers(w.Header())
 	var head []byte
 	if compress {
 		w.Header().Set("Content-Encoding", "gzip")
-		m.p, m.compress, head = s.gzip, true, []byte(gzipHeader)
+		m.p, m.compress, head = s.own.gzip, true, []byte(gzipHeader)
 	}
 	w.WriteHeader(http.StatusOK)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Topic), string(b.Topic)) })

@@ -35,22 +35,24 @@ type Config struct {
 
 // Streams are the connections of a server. Close them.
 type Streams struct {
-	shards                         *shard.Shards // nil: none
+	shards    *shard.Shards // nil: none
+	own       dialect
+	legacy    dialect // of Streamdata.io
+	retry     time.Duration
+	deflater  deflate.Deflater
+	followers followers
+}
+
+// A dialect is how events are worded, in each of the ways in which bytes leave.
+type dialect struct {
 	plain, gzip, chunks, gzipChunk *shard.Protocol
-	retry                          time.Duration
-	deflater                       deflate.Deflater
-	followers                      followers
 }
 
 // New returns Streams without connections.
 func New(c Config) (*Streams, error) {
 	s := &Streams{retry: orDefault(c.Retry, time.Second)}
-	s.plain = s.protocol(c, fanout.FormSSE, asIs)
-	s.gzip = s.protocol(c, fanout.FormSSEDeflate, s.deflater.Deflate)
-	s.chunks = s.protocol(c, fanout.FormSSEChunk, chunk)
-	s.gzipChunk = s.protocol(c, fanout.FormSSEDeflateChunk, func(b []byte) []byte { return chunk(s.deflater.Deflate(b)) })
-	s.chunks.Inner, s.chunks.Wrap = s.plain, chunk
-	s.gzipChunk.Inner, s.gzipChunk.Wrap = s.gzip, chunk
+	s.own = s.dialect(c, encode, fanout.FormSSE, fanout.FormSSEDeflate, fanout.FormSSEChunk, fanout.FormSSEDeflateChunk)
+	s.legacy = s.dialect(c, encodeLegacy, fanout.FormLegacy, fanout.FormLegacyDeflate, fanout.FormLegacyChunk, fanout.FormLegacyDeflateChunk)
 	if c.Portable {
 		return s, nil
 	}
@@ -79,8 +81,21 @@ func orDefault(d, def time.Duration) time.Duration {
 
 func asIs(b []byte) []byte { return b }
 
+// dialect is how events are written that encode words.
+func (s *Streams) dialect(c Config, encode func(freshet.Event) []byte, plain, gzip, chunks, gzipChunk fanout.Form) dialect {
+	d := dialect{
+		plain:     s.protocol(c, encode, plain, asIs),
+		gzip:      s.protocol(c, encode, gzip, s.deflater.Deflate),
+		chunks:    s.protocol(c, encode, chunks, chunk),
+		gzipChunk: s.protocol(c, encode, gzipChunk, func(b []byte) []byte { return chunk(s.deflater.Deflate(b)) }),
+	}
+	d.chunks.Inner, d.chunks.Wrap = d.plain, chunk
+	d.gzipChunk.Inner, d.gzipChunk.Wrap = d.gzip, chunk
+	return d
+}
+
 // protocol is how streams are written whose bytes go through wrap.
-func (s *Streams) protocol(c Config, form fanout.Form, wrap func([]byte) []byte) *shard.Protocol {
+func (s *Streams) protocol(c Config, encode func(freshet.Event) []byte, form fanout.Form, wrap func([]byte) []byte) *shard.Protocol {
 	return &shard.Protocol{
 		Form:      form,
 		Encode:    func(ev freshet.Event) []byte { return wrap(encode(ev)) },
@@ -113,34 +128,65 @@ func Headers(h http.Header) {
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 }
 
+// A Stream is what is sent over a connection, and how.
+type Stream struct {
+	Cursor   *fanout.Cursor
+	Reader   shard.Reader
+	Compress bool   // with gzip
+	Status   Status // nil: the client wants no status events
+	Legacy   *Legacy
+}
+
 // Serve sends what the cursor says until the client goes or the feed ends; then the reader has left. It
 // returns early where the connection is written elsewhere from then on. The connection ends after a whole
 // event without the final chunk, for clients that take a clean end as the end of the story; where that
 // is net/http's to do, Serve panics with http.ErrAbortHandler. HTTP/2 streams are ended as such.
 // A client that wants status events gets them; its connection stays with net/http, as that of a Solitary does.
-func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, cursor *fanout.Cursor, compress bool, reader shard.Reader, status Status) {
+func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, x Stream) {
 	Headers(w.Header())
-	if compress {
+	if x.Compress {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
-	_, alone := reader.(shard.Solitary)
-	if s.shards != nil && status == nil && !alone && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+	_, alone := x.Reader.(shard.Solitary)
+	if s.shards != nil && x.Status == nil && !alone && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
 		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
-			s.takeOver(conn, w.Header(), cursor, compress, reader)
+			s.takeOver(conn, w.Header(), x)
 			return
 		}
 	}
 	w.WriteHeader(http.StatusOK)
 	out := &answer{w, http.NewResponseController(w)}
-	var head []byte
-	p := s.plain
-	if compress {
-		p, head = s.gzip, []byte(gzipHeader)
+	d := s.dialectOf(x)
+	p := d.plain
+	if x.Compress {
+		p = d.gzip
 	}
-	_, err := follow(r.Context(), out, head, cursor, p, reader, &statuses{of: status}, false, false)
-	reader.Left(err)
+	_, err := follow(r.Context(), out, s.opening(x), x.Cursor, p, x.Reader, &statuses{of: x.Status}, false, false)
+	x.Reader.Left(err)
 	end(r, err)
+}
+
+func (s *Streams) dialectOf(x Stream) *dialect {
+	if x.Legacy != nil {
+		return &s.legacy
+	}
+	return &s.own
+}
+
+// opening is what a stream begins with, before its first event.
+func (s *Streams) opening(x Stream) (b []byte) {
+	if x.Compress {
+		b = []byte(gzipHeader)
+	}
+	if x.Legacy != nil {
+		block := x.Legacy.opening()
+		if x.Compress {
+			block = s.deflater.Deflate(block)
+		}
+		b = append(b, block...)
+	}
+	return b
 }
 
 // end ends a connection of net/http's, all of whose events were sent whole. HTTP/1.1 leaves the final chunk
@@ -156,25 +202,29 @@ func end(r *http.Request, cause error) {
 }
 
 // takeOver writes a connection that net/http has let go of.
-func (s *Streams) takeOver(conn net.Conn, header http.Header, cursor *fanout.Cursor, compress bool, reader shard.Reader) {
+func (s *Streams) takeOver(conn net.Conn, header http.Header, x Stream) {
 	head := answerHead(header)
-	p := s.chunks
-	if compress {
-		p, head = s.gzipChunk, append(head, chunk([]byte(gzipHeader))...)
+	if opening := s.opening(x); len(opening) > 0 {
+		head = append(head, chunk(opening)...)
+	}
+	d := s.dialectOf(x)
+	p := d.chunks
+	if x.Compress {
+		p = d.gzipChunk
 	}
 	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
 	var err error
 	greeted := false
-	if !cursor.Live() { // it reads from the journal first, which a loop must not wait for
-		greeted, err = follow(context.Background(), shard.Socket{Conn: conn}, head, cursor, p, reader, &statuses{}, false, true)
+	if !x.Cursor.Live() { // it reads from the journal first, which a loop must not wait for
+		greeted, err = follow(context.Background(), shard.Socket{Conn: conn}, head, x.Cursor, p, x.Reader, &statuses{}, false, true)
 		head = nil
 	}
 	switch {
 	case err != nil:
 		_ = conn.Close()
-		reader.Left(err)
-	case !s.shards.Adopt(conn, head, greeted, *cursor, p, reader):
-		s.followers.add(conn, head, cursor, p, reader, greeted)
+		x.Reader.Left(err)
+	case !s.shards.Adopt(conn, head, greeted, *x.Cursor, p, x.Reader):
+		s.followers.add(conn, head, x.Cursor, p, x.Reader, greeted)
 	}
 }
 
@@ -193,6 +243,6 @@ func (s *Streams) Busy(w http.ResponseWriter) {
 	Headers(w.Header())
 	w.WriteHeader(http.StatusOK)
 	out := &answer{w, http.NewResponseController(w)}
-	_ = out.WriteWithin(s.last(freshet.ErrUnavailable), s.plain.Stalled) // a client that has gone comes back as well
+	_ = out.WriteWithin(s.last(freshet.ErrUnavailable), s.own.plain.Stalled) // a client that has gone comes back as well
 	panic(http.ErrAbortHandler)
 }
