@@ -53,6 +53,7 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 		reader.Left(err)
 		return fmt.Errorf("%w: the topic's history cannot be read", freshet.ErrUnavailable)
 	}
+	cursor.For(id)
 	freshnessHeaders(w.Header(), f)
 	if socket {
 		binary := r.URL.Query().Get("dataFormat") == "binary"

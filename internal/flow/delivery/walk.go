@@ -19,11 +19,12 @@ type walker struct {
 	cursor *fanout.Cursor // of every it passes on all that there is
 	doc    []byte         // of every, snapshot-only: the document that the receiver has; nil: not known
 	opens  bool           // of every: what comes next is the document that the rest follows
+	of     freshet.SubscriptionID
 }
 
 // walk begins where a subscription is, or wants to begin.
 func walk(ctx context.Context, feed *fanout.Feed, kind freshet.Kind, s *freshet.Subscription, at string) (*walker, error) {
-	w := &walker{feed: feed, mode: s.Mode, every: kind == freshet.KindSnapshot && s.Behind == BehindAll}
+	w := &walker{feed: feed, mode: s.Mode, every: kind == freshet.KindSnapshot && s.Behind == BehindAll, of: s.ID}
 	if at == "" {
 		return w, w.begin(ctx, kind, s)
 	}
@@ -163,7 +164,7 @@ func (w *walker) next(ctx context.Context) ([]Message, error) {
 	}
 	messages := make([]Message, 0, len(batch.Entries))
 	for _, e := range batch.Entries {
-		messages = append(messages, Message{Event: e.Event, Reset: batch.Reset})
+		messages = append(messages, Message{Event: fanout.Addressed(e.Event, w.of), Reset: batch.Reset})
 		batch.Reset = ""
 	}
 	if !w.every {

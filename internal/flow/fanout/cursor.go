@@ -15,7 +15,8 @@ var ErrSlow = errors.New("the reader is too slow")
 
 // A SlowError is ErrSlow with the position that the reader has.
 type SlowError struct {
-	At freshet.Position
+	At           freshet.Position
+	Subscription freshet.SubscriptionID // stored, that the reader is
 }
 
 func (e *SlowError) Error() string { return ErrSlow.Error() }
@@ -28,7 +29,7 @@ func (e *SlowError) Is(target error) bool { return target == ErrSlow }
 func (e *SlowError) Event() freshet.Event {
 	ev := FaultEntry(freshet.NewFault(freshet.FaultSlow, "too slow: the messages not yet sent are no longer in memory; reconnect with the last event id to get them")).Event
 	ev.Position = e.At
-	return ev
+	return Addressed(ev, e.Subscription)
 }
 
 // Why a reader's event id was not honoured.
@@ -53,6 +54,8 @@ type Cursor struct {
 	past  bool             // of an event topic, still reading from the journal
 	reset string           // to be told with the next batch
 	join  bool             // give what is lacking as one patch
+
+	subscription freshet.SubscriptionID // stored, that the reader is; what it is told of faults names it
 }
 
 // Follow is a cursor for a reader that has nothing: it gets the document first, or messages from now on.
@@ -144,6 +147,14 @@ func (c *Cursor) Live() bool {
 // Next is what the reader lacks now; an empty batch where that is nothing. ErrSlow, or why the feed ended.
 // Readers whose cursors are equal lack the same.
 func (c *Cursor) Next(ctx context.Context) (Batch, error) {
+	b, err := c.next(ctx)
+	if c.subscription == "" {
+		return b, err
+	}
+	return b.addressed(c.subscription), err
+}
+
+func (c *Cursor) next(ctx context.Context) (Batch, error) {
 	f := c.feed
 	f.mu.Lock()
 	if f.ended != nil {
@@ -247,7 +258,7 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 	case c.mode == freshet.ModeEvent && c.past:
 		return c.pastEvents(ctx)
 	case c.mode == freshet.ModeEvent:
-		return Batch{}, &SlowError{At: c.pos}
+		return Batch{}, &SlowError{At: c.pos, Subscription: c.subscription}
 	}
 	f := c.feed
 	f.mu.Lock()
