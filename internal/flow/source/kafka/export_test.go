@@ -17,7 +17,11 @@ func ClientOf(conf string, env source.Env) (*kgo.Client, error) {
 		return nil, err
 	}
 	r := s.(*reader)
-	return kgo.NewClient((&session{reader: r}).options(context.Background(), nil)...)
+	connect, err := r.cluster.Options()
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient((&session{reader: r}).options(context.Background(), connect)...)
 }
 
 // Marks moves positions, of which a mark told, to each partition in turn, and returns the new mark and how

@@ -1,28 +1,19 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"golang.org/x/oauth2"
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/kafka/cluster"
 )
 
 // faultOf is what subscribers are told of what the client or a broker says. False: it is nothing special.
 func faultOf(err error, topic, group string) (f freshet.Fault, ok bool) {
 	if _, ok := errors.AsType[freshet.Fault](err); ok {
 		return freshet.Fault{}, false // as it is
-	}
-	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.Response != nil {
-		switch code := e.Response.StatusCode; {
-		case code == 400 || code == 401 || code == 403:
-			return source.Faultf(freshet.FaultHTTP+401, "tokenUrl gave no token (%d): are clientId, clientSecret and scope right?", code), true
-		default:
-			return source.Faultf(freshet.FaultConnection, "tokenUrl answered %d in place of a token", code), true
-		}
 	}
 	is := func(any ...error) bool {
 		for _, one := range any {
@@ -33,16 +24,10 @@ func faultOf(err error, topic, group string) (f freshet.Fault, ok bool) {
 		return false
 	}
 	switch {
-	case is(kerr.SaslAuthenticationFailed):
-		return source.Faultf(freshet.FaultHTTP+401, "the brokers do not take the credentials of sasl"), true
-	case is(kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState):
-		return source.Faultf(freshet.FaultConfig, "the brokers do not offer that sasl.mechanism at this address"), true
 	case is(kerr.TopicAuthorizationFailed):
 		return source.Faultf(freshet.FaultHTTP+403, "this user may not read the topic %s of Kafka", topic), true
 	case is(kerr.GroupAuthorizationFailed):
 		return source.Faultf(freshet.FaultHTTP+403, "this user may not use the consumer group %s", group), true
-	case is(kerr.ClusterAuthorizationFailed):
-		return source.Faultf(freshet.FaultHTTP+403, "this user may not use the cluster"), true
 	case is(kerr.UnknownTopicOrPartition, kerr.UnknownTopicID):
 		return source.Faultf(freshet.FaultHTTP+404, "there is no topic %s in the Kafka cluster", topic), true
 	case is(kerr.OffsetOutOfRange):
@@ -53,8 +38,6 @@ func faultOf(err error, topic, group string) (f freshet.Fault, ok bool) {
 		return source.Faultf(freshet.FaultConfig, "the brokers do not allow this session.timeout.ms"), true
 	case is(kerr.FencedInstanceID):
 		return source.Faultf(freshet.FaultConnection, "another member took the source's place in the consumer group %s: does another use its group.instance.id?", group), true
-	case is(context.DeadlineExceeded):
-		return source.Faultf(freshet.FaultConnection, "no broker answered in time"), true
 	}
-	return freshet.Fault{}, false
+	return cluster.FaultOf(err)
 }

@@ -10,6 +10,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/kafka/cluster"
 	"freshet/internal/settings"
 )
 
@@ -44,11 +45,11 @@ func notes() string {
 // A reader is the Source of the type kafka.
 type reader struct {
 	config
-	env    source.Env
-	group  string
-	limit  int
-	log    *slog.Logger
-	tokens tokens
+	env     source.Env
+	cluster *cluster.Cluster
+	group   string
+	limit   int
+	log     *slog.Logger
 }
 
 func newReader(conf json.RawMessage, env source.Env) (source.Source, error) {
@@ -56,6 +57,7 @@ func newReader(conf json.RawMessage, env source.Env) (source.Source, error) {
 	if wrong := settings.Read(conf, &r.config); wrong != nil {
 		return nil, wrong
 	}
+	r.cluster = cluster.New(r.brokers, r.SASL, r.TLS, env)
 	r.group = cmp.Or(r.properties.group, string(env.ID))
 	return r, nil
 }

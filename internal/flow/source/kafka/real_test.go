@@ -19,8 +19,17 @@ import (
 	"freshet"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/freshettest"
+	"freshet/internal/freshettest/brokers"
 	"freshet/internal/settings"
 )
+
+// create makes a topic.
+func (c *cluster) create(topic string, partitions int32) {
+	c.t.Helper()
+	freshettest.WaitFor(c.t, time.Minute, "the topic "+topic+" is there", func() bool {
+		return c.tryCreate(topic, partitions)
+	})
+}
 
 func (c *cluster) tryCreate(topic string, partitions int32) bool {
 	req := kmsg.NewPtrCreateTopicsRequest()
@@ -42,8 +51,8 @@ func token(expires time.Time) string {
 // TestBroker is against Apache Kafka.
 func TestBroker(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t)
-	c := connect(t, b.plain)
+	b := brokers.StartKafka(t)
+	c := connect(t, b.Plain)
 	c.create("prices", 1)
 	c.write("1", "2")
 
@@ -78,23 +87,23 @@ func TestBroker(t *testing.T) {
 		code                int
 		words               string
 	}{
-		{"PLAIN", b.sasl, `"mechanism":"PLAIN","username":"p","password":"` + password + `"`, 0, ""},
-		{"PLAIN, wrong", b.sasl, `"mechanism":"PLAIN","username":"p","password":"x"`, freshet.FaultHTTP + 401, "do not take the credentials"},
-		{"SCRAM-SHA-256", b.sasl, `"mechanism":"SCRAM-SHA-256","username":"s256","password":"swordfish"`, 0, ""},
-		{"SCRAM-SHA-256, wrong", b.sasl, `"mechanism":"SCRAM-SHA-256","username":"s256","password":"x"`, freshet.FaultHTTP + 401, "do not take the credentials"},
-		{"SCRAM-SHA-512", b.sasl, `"mechanism":"SCRAM-SHA-512","username":"s512","password":"swordfish"`, 0, ""},
-		{"OAUTHBEARER", b.sasl, `"mechanism":"OAUTHBEARER","token":"` + token(time.Now().Add(time.Hour)) + `"`, 0, ""},
-		{"OAUTHBEARER, expired", b.sasl, `"mechanism":"OAUTHBEARER","token":"` + token(time.Now().Add(-time.Hour)) + `"`, freshet.FaultHTTP + 401, "do not take the credentials"},
-		{"PLAIN over TLS", b.tls, `"mechanism":"PLAIN","username":"p","password":"` + password + `"`, 0, ""},
-		{"no SASL there", b.plain, `"mechanism":"PLAIN","username":"p","password":"x"`, freshet.FaultConfig, "do not offer that sasl.mechanism"},
+		{"PLAIN", b.SASL, `"mechanism":"PLAIN","username":"p","password":"` + brokers.KafkaPassword + `"`, 0, ""},
+		{"PLAIN, wrong", b.SASL, `"mechanism":"PLAIN","username":"p","password":"x"`, freshet.FaultHTTP + 401, "do not take the credentials"},
+		{"SCRAM-SHA-256", b.SASL, `"mechanism":"SCRAM-SHA-256","username":"s256","password":"swordfish"`, 0, ""},
+		{"SCRAM-SHA-256, wrong", b.SASL, `"mechanism":"SCRAM-SHA-256","username":"s256","password":"x"`, freshet.FaultHTTP + 401, "do not take the credentials"},
+		{"SCRAM-SHA-512", b.SASL, `"mechanism":"SCRAM-SHA-512","username":"s512","password":"swordfish"`, 0, ""},
+		{"OAUTHBEARER", b.SASL, `"mechanism":"OAUTHBEARER","token":"` + token(time.Now().Add(time.Hour)) + `"`, 0, ""},
+		{"OAUTHBEARER, expired", b.SASL, `"mechanism":"OAUTHBEARER","token":"` + token(time.Now().Add(-time.Hour)) + `"`, freshet.FaultHTTP + 401, "do not take the credentials"},
+		{"PLAIN over TLS", b.TLS, `"mechanism":"PLAIN","username":"p","password":"` + brokers.KafkaPassword + `"`, 0, ""},
+		{"no SASL there", b.Plain, `"mechanism":"PLAIN","username":"p","password":"x"`, freshet.FaultConfig, "do not offer that sasl.mechanism"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			more := `,"readFrom":"earliest","consumerProperties":{"group.id":"` + filepath.Base(t.Name()) + `"},"sasl":{` + tt.sasl + `}`
-			if tt.servers == b.tls {
-				more += fmt.Sprintf(`,"tls":{"enabled":true,"ca":"file:%s","cert":"file:%s","key":"file:%s"}`, b.cert, b.cert, filepath.Join(filepath.Dir(b.cert), "key.pem"))
+			if tt.servers == b.TLS {
+				more += fmt.Sprintf(`,"tls":{"enabled":true,"ca":"file:%s","cert":"file:%s","key":"file:%s"}`, b.Cert, b.Cert, filepath.Join(filepath.Dir(b.Cert), "key.pem"))
 			}
 			env := freshettest.Env(t)
-			env.Secrets = settings.Vault{Files: []string{filepath.Dir(b.cert)}}
+			env.Secrets = settings.Vault{Files: []string{filepath.Dir(b.Cert)}}
 			to := &freshettest.Sink{}
 			freshettest.Run(t, kafka.Kind(), (&cluster{servers: tt.servers}).config(more), env, to)
 			if tt.code != 0 {
@@ -114,8 +123,8 @@ func TestKilledBroker(t *testing.T) {
 	if os.Getenv("FRESHET_TEST_ALL") != "" {
 		away = 30 * time.Second
 	}
-	b := startBroker(t)
-	c := connect(t, b.plain)
+	b := brokers.StartKafka(t)
+	c := connect(t, b.Plain)
 	c.create("prices", 3)
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()

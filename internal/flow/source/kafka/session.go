@@ -2,10 +2,8 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -16,14 +14,14 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/kafka/cluster"
 )
 
 const (
-	connectTime = 15 * time.Second       // for the brokers to answer at first
-	probeTime   = 5 * time.Second        // for one of them to answer when a connection failed
-	patience    = time.Minute            // for one of them to be back
-	glance      = time.Second            // how often a quiet source looks after its connections
-	farewell    = 500 * time.Millisecond // for the last commit
+	probeTime = 5 * time.Second        // for one of them to answer when a connection failed
+	patience  = time.Minute            // for one of them to be back
+	glance    = time.Second            // how often a quiet source looks after its connections
+	farewell  = 500 * time.Millisecond // for the last commit
 )
 
 // A session is the source while it has one client.
@@ -46,22 +44,18 @@ type session struct {
 
 // open connects, and finds out which topic it is that has the name.
 func (r *reader) open(ctx context.Context, to source.Sink) (*session, error) {
-	var encrypted *tls.Config
-	if r.TLS.Enabled {
-		var err error
-		if encrypted, err = r.TLS.Config(r.env.Secrets); err != nil {
-			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
-		}
+	connect, err := r.cluster.Options()
+	if err != nil {
+		return nil, err
 	}
 	s := &session{reader: r, to: to, uncommitted: map[int32]kgo.EpochOffset{}}
 	all, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	var err error
-	if s.client, err = kgo.NewClient(s.options(all, encrypted)...); err != nil {
+	if s.client, err = kgo.NewClient(s.options(all, connect)...); err != nil {
 		cancel()
 		return nil, source.Faultf(freshet.FaultConfig, "%v", err)
 	}
-	limited, stop := context.WithTimeout(ctx, connectTime)
+	limited, stop := context.WithTimeout(ctx, cluster.ConnectTime)
 	defer stop()
 	if err := s.find(limited); err != nil {
 		s.close()
@@ -71,14 +65,10 @@ func (r *reader) open(ctx context.Context, to source.Sink) (*session, error) {
 }
 
 // options are what the client is made with. It consumes nothing before find has added the topic.
-func (s *session) options(ctx context.Context, encrypted *tls.Config) []kgo.Opt {
+func (s *session) options(ctx context.Context, connect []kgo.Opt) []kgo.Opt {
 	options := append([]kgo.Opt{
 		kgo.WithContext(ctx),
-		kgo.SeedBrokers(s.brokers...),
-		kgo.Dialer(s.dial(encrypted)),
 		kgo.WithHooks(s),
-		kgo.WithLogger(logger{s.log}),
-		kgo.DisableClientMetrics(), // the brokers have no claim to ours
 		kgo.ConsumerGroup(s.group),
 		kgo.SessionTimeout(s.properties.session),
 		kgo.HeartbeatInterval(s.properties.heartbeat),
@@ -92,7 +82,7 @@ func (s *session) options(ctx context.Context, encrypted *tls.Config) []kgo.Opt 
 		kgo.AutoCommitMarks(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.MaxDecompressBatchBytes(max(64<<20, 8*s.limit)),
-	}, s.properties.options...)
+	}, append(connect, s.properties.options...)...)
 	switch {
 	case s.properties.instance != "":
 		options = append(options, kgo.InstanceID(s.properties.instance))
@@ -102,32 +92,7 @@ func (s *session) options(ctx context.Context, encrypted *tls.Config) []kgo.Opt 
 	if s.ReadFrom == "none" {
 		options = append(options, kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	}
-	if m := s.mechanism(); m != nil {
-		options = append(options, kgo.SASL(m))
-	}
 	return options
-}
-
-// dial connects to a broker where the server may go.
-func (s *session) dial(encrypted *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, connectTime)
-		defer cancel()
-		conn, err := s.env.Dial(ctx, network, address)
-		if err != nil || encrypted == nil {
-			return conn, err
-		}
-		config := encrypted.Clone()
-		if config.ServerName == "" {
-			config.ServerName, _, _ = net.SplitHostPort(address)
-		}
-		secure := tls.Client(conn, config)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-			return nil, fmt.Errorf("TLS with %s: %w", address, err)
-		}
-		return secure, nil
-	}
 }
 
 // find asks for the topic, and reads the mark. Then the client begins to consume.
@@ -201,15 +166,4 @@ func (s *session) close() {
 	s.client.CloseAllowingRebalance()
 	soon.Stop()
 	s.cancel()
-}
-
-// A logger has the client's warnings in ours.
-type logger struct{ to *slog.Logger }
-
-// Level is how much the client is to tell.
-func (logger) Level() kgo.LogLevel { return kgo.LogLevelWarn }
-
-// Log tells.
-func (l logger) Log(_ kgo.LogLevel, what string, pairs ...any) {
-	l.to.Debug("the Kafka client says", append([]any{"what", what}, pairs...)...)
 }

@@ -1,4 +1,4 @@
-package kafka
+package cluster
 
 import (
 	"context"
@@ -23,15 +23,15 @@ import (
 
 // mechanism is how the client shows the brokers who it is; nil: it does not. Secrets are read anew for each
 // connection.
-func (r *reader) mechanism() sasl.Mechanism {
-	s := r.SASL
+func (c *Cluster) mechanism() sasl.Mechanism {
+	s := c.login
 	if s == nil {
 		return nil
 	}
 	switch s.Mechanism {
 	case scramSHA256, scramSHA512:
 		credentials := func(context.Context) (scram.Auth, error) {
-			password, err := r.reveal("sasl.password", s.Password)
+			password, err := c.reveal("sasl.password", s.Password)
 			return scram.Auth{User: s.Username, Pass: password}, err
 		}
 		if s.Mechanism == scramSHA256 {
@@ -40,19 +40,19 @@ func (r *reader) mechanism() sasl.Mechanism {
 		return scram.Sha512(credentials)
 	case oauthBearer:
 		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
-			token, err := r.bearer(ctx)
+			token, err := c.bearer(ctx)
 			return oauth.Auth{Token: token, Extensions: s.Extensions}, err
 		})
 	}
 	return plain.Plain(func(context.Context) (plain.Auth, error) {
-		password, err := r.reveal("sasl.password", s.Password)
+		password, err := c.reveal("sasl.password", s.Password)
 		return plain.Auth{User: s.Username, Pass: password}, err
 	})
 }
 
 // reveal is a secret, or the fault that it cannot be had.
-func (r *reader) reveal(name string, secret settings.Secret) (string, error) {
-	value, err := r.env.Secrets.Reveal(secret)
+func (c *Cluster) reveal(name string, secret settings.Secret) (string, error) {
+	value, err := c.env.Secrets.Reveal(secret)
 	if err != nil {
 		return "", source.Faultf(freshet.FaultConfig, "%s: %v", name, err)
 	}
@@ -60,11 +60,11 @@ func (r *reader) reveal(name string, secret settings.Secret) (string, error) {
 }
 
 // bearer is the token for a connection.
-func (r *reader) bearer(ctx context.Context) (string, error) {
-	if r.SASL.Token != "" {
-		return r.reveal("sasl.token", r.SASL.Token)
+func (c *Cluster) bearer(ctx context.Context) (string, error) {
+	if c.login.Token != "" {
+		return c.reveal("sasl.token", c.login.Token)
 	}
-	return r.tokens.get(ctx, r)
+	return c.tokens.get(ctx, c)
 }
 
 // tokens keeps the token that tokenUrl gave until shortly before it expires.
@@ -76,24 +76,24 @@ type tokens struct {
 // early is how long before its end a token is not used any more.
 const early = 30 * time.Second
 
-func (t *tokens) get(ctx context.Context, r *reader) (string, error) {
+func (t *tokens) get(ctx context.Context, of *Cluster) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token != nil && (t.token.Expiry.IsZero() || time.Until(t.token.Expiry) > early) {
 		return t.token.AccessToken, nil
 	}
-	secret, err := r.reveal("sasl.clientSecret", r.SASL.ClientSecret)
+	secret, err := of.reveal("sasl.clientSecret", of.login.ClientSecret)
 	if err != nil {
 		return "", err
 	}
-	c := clientcredentials.Config{ClientID: r.SASL.ClientID, ClientSecret: secret, TokenURL: string(r.SASL.TokenURL), Scopes: strings.Fields(r.SASL.Scope), AuthStyle: oauth2.AuthStyleInHeader}
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	conf := clientcredentials.Config{ClientID: of.login.ClientID, ClientSecret: secret, TokenURL: string(of.login.TokenURL), Scopes: strings.Fields(of.login.Scope), AuthStyle: oauth2.AuthStyleInHeader}
+	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
 	defer cancel()
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{
-		Transport:     guarded{r.env.Client},
+		Transport:     guarded{of.env.Client},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
-	token, err := c.Token(ctx)
+	token, err := conf.Token(ctx)
 	if err != nil {
 		t.token = nil
 		if _, answered := errors.AsType[*oauth2.RetrieveError](err); answered {

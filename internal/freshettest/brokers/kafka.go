@@ -1,4 +1,5 @@
-package kafka_test
+// Package brokers starts brokers that others made, for tests.
+package brokers
 
 import (
 	"context"
@@ -22,18 +23,19 @@ import (
 	"freshet/internal/freshettest"
 )
 
-const brokerVersion = "4.1.1"
+// kafkaVersion is the one that is current.
+const kafkaVersion = "4.1.1"
 
-var fetching sync.Mutex
+var fetching sync.Mutex //nolint:gochecknoglobals // a lock
 
 // jars is the folder with the classes of Apache Kafka, which Maven fetches the first time.
-func jars(t *testing.T) string {
+func jars(t testing.TB) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		freshettest.Skip(t, "there is no folder for what is cached: %v", err)
 	}
-	folder := filepath.Join(cache, "freshet-test", "kafka-"+brokerVersion)
+	folder := filepath.Join(cache, "freshet-test", "kafka-"+kafkaVersion)
 	fetching.Lock() // tests run beside each other
 	defer fetching.Unlock()
 	if _, err := os.Stat(filepath.Join(folder, "done")); err == nil {
@@ -45,7 +47,7 @@ func jars(t *testing.T) string {
 	}
 	pom := `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + brokerVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + kafkaVersion + `</version></dependency>
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>`
 	if err := os.WriteFile(filepath.Join(folder, "pom.xml"), []byte(pom), 0o600); err != nil {
@@ -53,7 +55,7 @@ func jars(t *testing.T) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", filepath.Join(folder, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory="+folder)
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", filepath.Join(folder, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory="+folder) //nolint:gosec // both are our own
 	if out, err := cmd.CombinedOutput(); err != nil {
 		freshettest.Skip(t, "Apache Kafka could not be fetched by Maven: %v: %.500s", err, out)
 	}
@@ -63,23 +65,26 @@ func jars(t *testing.T) string {
 	return folder
 }
 
-// A broker is Apache Kafka itself, alone in its cluster.
-type broker struct {
+// A Kafka is Apache Kafka itself, alone in its cluster. At SASL and TLS it takes PLAIN from the user p, with
+// KafkaPassword, SCRAM from s256 and s512, with "swordfish", and OAUTHBEARER with unsigned tokens. At TLS it wants a
+// certificate besides: its own, which has its key in key.pem beside it.
+type Kafka struct {
 	*freshettest.Process
-	plain, sasl, tls string // its addresses
-	cert             string // the file of its certificate, and of its authority
+	Plain, SASL, TLS string // its addresses
+	Cert             string // the file of its certificate, and of its authority
 }
 
-// password is that of the user p.
-const password = "sword,fish=1"
+// KafkaPassword is that of the user p.
+const KafkaPassword = "sword,fish=1"
 
-func startBroker(t *testing.T) *broker {
+// StartKafka starts it, until the test ends. Where it cannot be had, the test is skipped.
+func StartKafka(t testing.TB) *Kafka {
 	t.Helper()
 	java := freshettest.Program(t, "apt-get install default-jre-headless", "java")
 	classes := filepath.Join(jars(t), "*")
 	folder := t.TempDir()
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)) }
-	b := &broker{plain: address(), sasl: address(), tls: address(), cert: filepath.Join(folder, "cert.pem")}
+	b := &Kafka{Plain: address(), SASL: address(), TLS: address(), Cert: filepath.Join(folder, "cert.pem")}
 	controller := address()
 	store := certificate(t, folder)
 	const module = "org.apache.kafka.common.security"
@@ -90,11 +95,11 @@ func startBroker(t *testing.T) *broker {
 	set("controller.quorum.voters", "1@%s", controller)
 	set("controller.listener.names", "CONTROLLER")
 	set("inter.broker.listener.name", "PLAIN")
-	set("listeners", "PLAIN://%s,SASL://%s,TLS://%s,CONTROLLER://%s", b.plain, b.sasl, b.tls, controller)
+	set("listeners", "PLAIN://%s,SASL://%s,TLS://%s,CONTROLLER://%s", b.Plain, b.SASL, b.TLS, controller)
 	set("listener.security.protocol.map", "PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT")
 	set("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER")
 	for _, listener := range []string{"sasl", "tls"} {
-		set("listener.name."+listener+".plain.sasl.jaas.config", module+`.plain.PlainLoginModule required user_p="%s";`, password)
+		set("listener.name."+listener+".plain.sasl.jaas.config", module+`.plain.PlainLoginModule required user_p="%s";`, KafkaPassword)
 		set("listener.name."+listener+".scram-sha-256.sasl.jaas.config", module+".scram.ScramLoginModule required;")
 		set("listener.name."+listener+".scram-sha-512.sasl.jaas.config", module+".scram.ScramLoginModule required;")
 		set("listener.name."+listener+".oauthbearer.sasl.jaas.config", module+".oauthbearer.OAuthBearerLoginModule required;")
@@ -102,7 +107,7 @@ func startBroker(t *testing.T) *broker {
 	set("ssl.keystore.type", "PEM")
 	set("ssl.keystore.location", "%s", store)
 	set("ssl.truststore.type", "PEM")
-	set("ssl.truststore.location", "%s", b.cert)
+	set("ssl.truststore.location", "%s", b.Cert)
 	set("listener.name.tls.ssl.client.auth", "required")
 	set("log.dirs", "%s", filepath.Join(folder, "data"))
 	set("log.flush.interval.messages", "1") // so that kill -9 loses nothing that was confirmed
@@ -119,7 +124,7 @@ func startBroker(t *testing.T) *broker {
 		t.Fatal(err)
 	}
 	command := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(java, append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes}, args...)...)
+		cmd := exec.Command(java, append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes}, args...)...) //nolint:gosec,noctx // a test kills it
 		cmd.Dir = folder
 		return cmd
 	}
@@ -128,13 +133,13 @@ func startBroker(t *testing.T) *broker {
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format: %v: %s", err, out)
 	}
-	b.Process = freshettest.Start(t, b.plain, func() *exec.Cmd { return command("kafka.Kafka", config) })
+	b.Process = freshettest.Start(t, b.Plain, func() *exec.Cmd { return command("kafka.Kafka", config) })
 	return b
 }
 
 // certificate writes a certificate of 127.0.0.1, and its key, to cert.pem and key.pem of a folder, and both to a
 // third file, whose name it returns. Other than those of package selfsigned it has a subject: Java wants one.
-func certificate(t *testing.T, folder string) (both string) {
+func certificate(t testing.TB, folder string) (both string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -161,12 +166,4 @@ func certificate(t *testing.T, folder string) (both string) {
 		}
 	}
 	return filepath.Join(folder, "both.pem")
-}
-
-// create makes a topic.
-func (c *cluster) create(topic string, partitions int32) {
-	c.t.Helper()
-	freshettest.WaitFor(c.t, time.Minute, "the topic "+topic+" is there", func() bool {
-		return c.tryCreate(topic, partitions)
-	})
 }
