@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -135,6 +136,12 @@ func StartKafka(t testing.TB) *Kafka {
 	}
 	b.Process = freshettest.Start(t, b.Plain, func() *exec.Cmd { return command("kafka.Kafka", config) })
 	return b
+}
+
+// KafkaToken is a token that the broker takes: an unsigned JWT.
+func KafkaToken(expires time.Time) string {
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	return part(`{"alg":"none"}`) + "." + part(fmt.Sprintf(`{"sub":"someone","iat":%d,"exp":%d}`, time.Now().Unix(), expires.Unix())) + "."
 }
 
 // certificate writes a certificate of 127.0.0.1, and its key, to cert.pem and key.pem of a folder, and both to a
