@@ -56,7 +56,8 @@ func TestPersistence(t *testing.T) {
 		t.Errorf("%v, %v", schedule, own.Timeout)
 	}
 	for config, want := range map[string]string{`{"retries":["P8D"]}`: "/retries/0", `{"timeout":"PT2M"}`: "/timeout"} {
-		if wrong := settings.Read([]byte(config), &own); len(wrong) != 1 || wrong[0].Pointer != want {
+		var bad struct{ delivery.Persistence }
+		if wrong := settings.Read([]byte(config), &bad); len(wrong) != 1 || wrong[0].Pointer != want {
 			t.Errorf("%s: %v", config, wrong)
 		}
 	}

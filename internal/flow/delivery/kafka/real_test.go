@@ -29,10 +29,16 @@ func secured(b *brokers.Kafka) string {
 	return fmt.Sprintf(`,"tls":{"enabled":true,"ca":"file:%s","cert":"file:%s","key":"file:%s"}`, b.Cert, b.Cert, filepath.Join(filepath.Dir(b.Cert), "key.pem"))
 }
 
-// TestBroker is against Apache Kafka: each way to log in, and what it says to those that are wrong.
+// TestBroker is against Apache Kafka.
 func TestBroker(t *testing.T) {
 	t.Parallel()
-	b := brokers.StartKafka(t)
+	b := brokers.StartKafka(t) // once: it takes its time
+	t.Run("logins", func(t *testing.T) { logins(t, b) })
+	t.Run("killed", func(t *testing.T) { killedBroker(t, b) })
+}
+
+// logins tries each way to log in, and what the broker says to those that are wrong.
+func logins(t *testing.T, b *brokers.Kafka) {
 	c := connect(t, b.Plain)
 	c.create("prices", 1)
 	env := brokers.Env(t)
@@ -84,19 +90,17 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// TestKilledBroker kills Apache Kafka, which is reached with SCRAM over TLS, while Freshet delivers to it: nothing is
+// killedBroker kills Apache Kafka, which is reached with SCRAM over TLS, while Freshet delivers to it: nothing is
 // lost, nothing is there twice, and the events of each key are in their order.
-func TestKilledBroker(t *testing.T) {
-	t.Parallel()
-	b := brokers.StartKafka(t)
+func killedBroker(t *testing.T, b *brokers.Kafka) {
 	c := connectSecurely(t, b)
-	c.create("prices", 3)
+	c.create("singles", 3)
 	g := gateway.Start(t, app.Config{Secrets: app.SecretsConfig{Files: []string{filepath.Dir(b.Cert)}}})
 	g.Topic("prices", freshet.KindEvent)
 	config := c.config(`,"keyPointer":"/k","timeout":"PT2S","retries":["PT0.5S","PT1S","PT1S","PT1S","PT2S","PT2S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S"],"sasl":{"mechanism":"SCRAM-SHA-512","username":"s512","password":"swordfish"}` + secured(b))
-	g.Subscribe("prices", "single", "kafka", config, "")
-	g.Subscribe("prices", "batched", "kafka", strings.Replace(config, `"topic":"prices"`, `"topic":"batches"`, 1), `"batch":{"maxEvents":50},"format":"cloudevents-structured"`)
 	c.create("batches", 3)
+	g.Subscribe("prices", "single", "kafka", strings.Replace(config, `"topic":"prices"`, `"topic":"singles"`, 1), "")
+	g.Subscribe("prices", "batched", "kafka", strings.Replace(config, `"topic":"prices"`, `"topic":"batches"`, 1), `"batch":{"maxEvents":50},"format":"cloudevents-structured"`)
 
 	stop := make(chan struct{})
 	n := 0
@@ -137,7 +141,7 @@ func TestKilledBroker(t *testing.T) {
 	for _, id := range []freshet.SubscriptionID{"single", "batched"} {
 		g.Await(id, time.Minute, "all is delivered", func(p *freshet.Progress) bool { return p.Lag == 0 })
 	}
-	for topic, format := range map[string]string{"prices": delivery.FormatRaw, "batches": delivery.FormatStructured} {
+	for topic, format := range map[string]string{"singles": delivery.FormatRaw, "batches": delivery.FormatStructured} {
 		inOrder(t, c.read(topic, 3, n), n, format)
 	}
 	failed := false
