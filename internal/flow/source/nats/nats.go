@@ -14,6 +14,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/nats/server"
 	"freshet/internal/settings"
 )
 
@@ -101,7 +102,7 @@ const pendingBytes = 16 << 20
 
 // settled waits until the server has seen what was sent, and says whether it minded.
 func (r *reader) settled(ctx context.Context, nc *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTakes)
+	ctx, cancel := context.WithTimeout(ctx, server.AnswerTakes)
 	defer cancel()
 	if err := nc.FlushWithContext(ctx); err != nil {
 		return err //nolint:wrapcheck // explain says what it means

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -27,6 +26,7 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/nats"
 	"freshet/internal/freshettest"
+	"freshet/internal/freshettest/brokers"
 	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
@@ -591,16 +591,8 @@ func TestMistakes(t *testing.T) {
 // No message is lost, and none comes twice.
 func TestServerThatIsKilled(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "nats-server")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(freshettest.Port(t))
-	process := freshettest.Start(t, address, func() *exec.Cmd {
-		_, port, _ := net.SplitHostPort(address)
-		return exec.Command(binary, "-a", "127.0.0.1", "-p", port, "-js", "-sd", filepath.Join(dir, "data"))
-	})
+	process := brokers.StartNATS(t)
+	address := process.Address
 	_, js := dial(t, address, client.MaxReconnects(-1), client.ReconnectWait(100*time.Millisecond))
 	var s jetstream.Stream
 	freshettest.WaitFor(t, 20*time.Second, "a stream", func() bool {

@@ -12,6 +12,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/nats/server"
 )
 
 const (
@@ -112,7 +113,7 @@ func (r *reader) handOver(ctx context.Context, to source.Sink, batch []jetstream
 
 // consumer is where to read on.
 func (r *reader) consumer(ctx context.Context, to source.Sink, js jetstream.JetStream) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTakes)
+	ctx, cancel := context.WithTimeout(ctx, server.AnswerTakes)
 	defer cancel()
 	stream, err := js.Stream(ctx, r.Stream)
 	if err != nil {
