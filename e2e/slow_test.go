@@ -49,12 +49,13 @@ func TestSlowReaders(t *testing.T) {
 	connected := make(chan struct{})
 	doc, log := replica{client: slow, want: big}, reader{client: &http.Client{Transport: &signalling{slow.Transport, sync.OnceFunc(func() { close(connected) })}}}
 	readers.Go(func() {
-		stall(t, ctx, &started, allPublished, func(pause func()) error {
+		_ = stall(t, ctx, &started, allPublished, func(pause func()) error {
 			return doc.follow(ctx, s.URL+"/live/doc", func() bool { pause(); return isLast(doc.doc) })
 		})
 	})
+	var connections int
 	readers.Go(func() {
-		stall(t, ctx, &started, allPublished, func(pause func()) error {
+		connections = stall(t, ctx, &started, allPublished, func(pause func()) error {
 			return log.follow(ctx, s.URL+"/live/log", func() bool { pause(); return log.n == last })
 		})
 	})
@@ -77,7 +78,7 @@ func TestSlowReaders(t *testing.T) {
 	if quick.snapshots+quick.patches < last/2 {
 		t.Errorf("the quick reader had %d events of %d", quick.snapshots+quick.patches, last)
 	}
-	if log.cut == 0 {
+	if log.cut == 0 && connections == 1 { // on a slow machine it may be cut as one that takes nothing for too long
 		t.Error("the slow reader of messages was not told that it is too slow: is the test still large enough?")
 	}
 	t.Logf("slow: %d events of the document; quick: %d", doc.snapshots+doc.patches, quick.snapshots+quick.patches)
@@ -85,22 +86,24 @@ func TestSlowReaders(t *testing.T) {
 
 // stall reads until it has what it wants, over as many connections as it takes. After the first
 // event it reads nothing until it may go on.
-func stall(t *testing.T, ctx context.Context, started *sync.WaitGroup, goOn <-chan struct{}, follow func(pause func()) error) {
+func stall(t *testing.T, ctx context.Context, started *sync.WaitGroup, goOn <-chan struct{}, follow func(pause func()) error) (connections int) {
 	pause := sync.OnceFunc(func() {
 		started.Done()
 		<-goOn
 	})
 	for ctx.Err() == nil {
+		connections++
 		err := follow(pause)
 		if err == nil {
-			return
+			return connections
 		}
 		if isBad(err) {
 			t.Error(err)
-			return
+			return connections
 		}
 	}
 	t.Error("out of time")
+	return connections
 }
 
 // A signalling transport says that it has an answer.

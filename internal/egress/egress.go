@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,9 +31,11 @@ type Config struct {
 
 // A Client sends requests to where it may. It is safe for concurrent use.
 type Client struct {
-	transport *http.Transport
+	transport *http.Transport // of what plain does not take
+	plain     *plain
 	dialer    *net.Dialer
 	userAgent string
+	named     []string // userAgent, as a field's value; never written to
 }
 
 // maxResponseHeader bounds the header of an answer, in bytes.
@@ -48,17 +49,19 @@ func New(c Config) *Client {
 		Resolver:       c.Resolver,
 		ControlContext: newGuard(c.Allow).control,
 	}
+	userAgent := "Freshet/" + cmp.Or(c.Version, "dev") + " (+https://freshet.dev)"
 	return &Client{
 		dialer:    dialer,
-		userAgent: "Freshet/" + cmp.Or(c.Version, "dev") + " (+https://freshet.dev)",
+		plain:     &plain{dial: dialer.DialContext},
+		userAgent: userAgent, named: []string{userAgent},
 		transport: &http.Transport{
 			DialContext:            dialer.DialContext,
 			ForceAttemptHTTP2:      true, // a DialContext of one's own turns it off otherwise
 			TLSHandshakeTimeout:    10 * time.Second,
 			MaxResponseHeaderBytes: maxResponseHeader,
-			MaxIdleConns:           1000,
-			MaxIdleConnsPerHost:    64, // many topics of one API, each polled every few seconds
-			IdleConnTimeout:        90 * time.Second,
+			MaxIdleConns:           maxIdle,
+			MaxIdleConnsPerHost:    maxIdlePerHost,
+			IdleConnTimeout:        idleFor,
 			DisableCompression:     true, // who asks for a compressed body counts what comes out of it
 			HTTP2: &http.HTTP2Config{
 				// A connection that died without a word would otherwise fail each request by its
@@ -70,24 +73,25 @@ func New(c Config) *Client {
 	}
 }
 
-// Do sends one request and returns whatever is answered: it follows no redirect, keeps no cookie
-// and decompresses nothing. The context of the request is its only time limit. Errors do not
+// Do sends one request, with a User-Agent where it has none, and returns whatever is answered: it follows no
+// redirect, keeps no cookie and decompresses nothing. The context of the request is its only time limit. Errors do not
 // contain the URL, whose query may hold a secret; an address that may not be reached is a
 // *RefusedError.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	if err := checkURL(r.URL); err != nil {
 		return nil, fmt.Errorf("egress: %w", err)
 	}
-	if r.Header.Get("User-Agent") == "" {
-		named := *r // and not its Clone, which copies all that is in it
-		named.Header = maps.Clone(r.Header)
-		if named.Header == nil {
-			named.Header = http.Header{}
-		}
-		named.Header.Set("User-Agent", c.userAgent)
-		r = &named
+	if r.Header == nil {
+		r.Header = http.Header{}
 	}
-	resp, err := c.transport.RoundTrip(r)
+	if r.Header.Get("User-Agent") == "" {
+		r.Header["User-Agent"] = c.named
+	}
+	send := c.transport.RoundTrip
+	if c.plain.takes(r) {
+		send = c.plain.roundTrip
+	}
+	resp, err := send(r)
 	if err == nil {
 		return resp, nil
 	}
@@ -104,7 +108,7 @@ func (c *Client) UserAgent() string { return c.userAgent }
 func (c *Client) Secure(config *tls.Config) *Client {
 	transport := c.transport.Clone()
 	transport.TLSClientConfig = config
-	return &Client{transport: transport, dialer: c.dialer, userAgent: c.userAgent}
+	return &Client{transport: transport, plain: c.plain, dialer: c.dialer, userAgent: c.userAgent, named: c.named}
 }
 
 // Dial connects to a host and port where the client may go, for protocols other than HTTP. network is tcp,
@@ -122,7 +126,10 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // Close ends the connections that are not in use. The client remains usable.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.plain.close(0)
+}
 
 // ParseURL returns the URL if a Client could be asked for it: absolute, http or https, with a host
 // and without a user name or password in it. Whether its address may be reached only the attempt

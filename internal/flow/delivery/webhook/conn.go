@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+
+	"freshet/internal/egress"
 )
 
 // errStale says that the endpoint had closed a kept connection before anything was sent.
@@ -28,7 +30,7 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) Write(b []byte) (int, error) {
 	if c.answered {
 		c.answered = false
-		if isStale(c.Conn) {
+		if egress.Stale(c.Conn) {
 			return 0, errStale
 		}
 	}

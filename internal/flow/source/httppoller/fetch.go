@@ -108,7 +108,7 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 	if p.Body != nil {
 		body = bytes.NewReader(p.Body)
 	}
-	r, err := http.NewRequestWithContext(ctx, p.Method, "http://host", body)
+	r, err := http.NewRequestWithContext(ctx, p.Method, "", body)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package webhook
+package egress
 
 import (
 	"errors"
@@ -10,9 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isStale says whether the other end of an idle connection has closed it, or sent what nobody asked for, which
-// for TLS is how it says that it will.
-func isStale(c net.Conn) bool {
+// canPeek says that Stale can tell.
+const canPeek = true
+
+// Stale says whether the other end of an idle connection has closed it, or sent what nobody asked for: an answer that
+// would pass for that of the next request, or for TLS how it says that it will close. Where it cannot tell it is false.
+func Stale(c net.Conn) bool {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false

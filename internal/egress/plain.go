@@ -1,0 +1,286 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A plain carries requests over HTTP/1.1 without TLS, as most of those to the next rack are. The transport of net/http
+// keeps two goroutines for each connection and wakes both for each request, which is most of what a poll costs that
+// upstream answers with 304; here the goroutine that asks writes and reads itself.
+type plain struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu    sync.Mutex
+	idle  map[string][]*plainConn // by address, the one used last at the end
+	count int                     // of all of them
+	sweep *time.Timer             // nil: there are none
+}
+
+const (
+	maxIdle        = 1000
+	maxIdlePerHost = 64 // many topics of one API, each polled every few seconds
+	idleFor        = 90 * time.Second
+	maxPlainBody   = 64 << 10 // of a request; what is larger may be answered while it is still being written
+	maxInterim     = 5        // answers 1xx before the one that counts
+)
+
+// takes says whether a request is one for plain.
+func (p *plain) takes(r *http.Request) bool {
+	bare := r.Body == nil || r.Body == http.NoBody
+	switch {
+	case !canPeek, r.URL.Scheme != "http", r.Method == http.MethodConnect, len(r.Trailer) > 0:
+		return false
+	case !bare && (r.ContentLength <= 0 || r.ContentLength > maxPlainBody):
+		return false
+	case r.Header["Upgrade"] != nil, r.Header["Expect"] != nil:
+		return false
+	}
+	for _, b := range []byte(r.URL.Host) {
+		if b >= 0x80 { // a name that has to be translated
+			return false
+		}
+	}
+	return true
+}
+
+// roundTrip is http.RoundTripper's.
+func (p *plain) roundTrip(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	bare := r.Body == nil || r.Body == http.NoBody
+	address := addressOf(r.URL)
+	for {
+		c, kept, err := p.conn(ctx, address)
+		if err != nil {
+			if !bare {
+				_ = r.Body.Close()
+			}
+			return nil, err
+		}
+		resp, err := c.exchange(r)
+		if err == nil {
+			return resp, nil
+		}
+		// Upstream may close a connection while the request is on its way to it. What changes nothing is asked again
+		// (RFC 9110 section 9.2.2).
+		if !kept || !bare || c.answered || ctx.Err() != nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return nil, err
+		}
+	}
+}
+
+func addressOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// conn is a connection that was kept, or else a new one.
+func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bool, err error) {
+	for {
+		c := p.take(address)
+		if c == nil {
+			break
+		}
+		if !Stale(c.Conn) {
+			return c, true, nil
+		}
+		_ = c.Close()
+	}
+	nc, err := p.dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, false, err
+	}
+	c = &plainConn{Conn: nc, pool: p, address: address}
+	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(nc)
+	return c, false, nil
+}
+
+func (p *plain) take(address string) *plainConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.idle[address]
+	if len(all) == 0 {
+		return nil
+	}
+	c := all[len(all)-1]
+	all[len(all)-1] = nil
+	p.idle[address] = all[:len(all)-1]
+	p.count--
+	return c
+}
+
+// keep keeps a connection for the next request.
+func (p *plain) keep(c *plainConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.count >= maxIdle || len(p.idle[c.address]) >= maxIdlePerHost {
+		_ = c.Close()
+		return
+	}
+	if p.idle == nil {
+		p.idle = map[string][]*plainConn{}
+	}
+	c.since = time.Now()
+	p.idle[c.address] = append(p.idle[c.address], c)
+	p.count++
+	if p.sweep == nil {
+		p.sweep = time.AfterFunc(idleFor, func() { p.close(idleFor) })
+	}
+}
+
+// close ends the connections that have been idle for so long.
+func (p *plain) close(idle time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for address, all := range p.idle {
+		all = slices.DeleteFunc(all, func(c *plainConn) bool {
+			old := time.Since(c.since) >= idle
+			if old {
+				_ = c.Close()
+				p.count--
+			}
+			return old
+		})
+		if p.idle[address] = all; len(all) == 0 {
+			delete(p.idle, address)
+		}
+	}
+	if p.sweep != nil {
+		p.sweep.Stop()
+		p.sweep = nil
+	}
+	if p.count > 0 {
+		p.sweep = time.AfterFunc(idleFor/2, func() { p.close(idleFor) })
+	}
+}
+
+// A plainConn is a connection, of one request at a time.
+type plainConn struct {
+	net.Conn
+	pool    *plain
+	address string
+	in      *bufio.Reader
+	out     *bufio.Writer
+	since   time.Time // when it was kept
+
+	left     int64 // bytes that may still be read
+	answered bool  // something was read since the request
+}
+
+var errHeader = fmt.Errorf("upstream's answer has a header of more than %d bytes", maxResponseHeader)
+
+func (c *plainConn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errHeader
+	}
+	n, err := c.Conn.Read(b[:min(int64(len(b)), c.left)])
+	c.left -= int64(n)
+	c.answered = c.answered || n > 0
+	return n, err
+}
+
+// exchange asks, and returns the answer once its header is there.
+func (c *plainConn) exchange(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	c.left, c.answered = maxResponseHeader, false
+	b := &plainBody{conn: c, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = c.Close() })}
+	resp, err := c.ask(r)
+	if err != nil {
+		b.end(false)
+		return nil, b.cause(err)
+	}
+	c.left = math.MaxInt64
+	b.keep, b.body = !resp.Close && !r.Close, resp.Body
+	if resp.Body == http.NoBody {
+		b.end(true)
+	} else {
+		resp.Body = b
+	}
+	return resp, nil
+}
+
+// ask writes the request and reads the header of its answer.
+func (c *plainConn) ask(r *http.Request) (*http.Response, error) {
+	wrote := r.Write(c.out)
+	if wrote == nil {
+		wrote = c.out.Flush()
+	}
+	for range maxInterim {
+		resp, err := http.ReadResponse(c.in, r) // it may be there though the request was not taken to its end
+		switch {
+		case err != nil && wrote != nil:
+			return nil, fmt.Errorf("send the request: %w", wrote)
+		case err != nil:
+			return nil, fmt.Errorf("read the answer: %w", err)
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errors.New("upstream changed the protocol, which nobody asked for")
+		case resp.StatusCode >= http.StatusOK:
+			resp.Close = resp.Close || wrote != nil
+			return resp, nil
+		}
+	}
+	return nil, fmt.Errorf("upstream sent more than %d interim answers", maxInterim)
+}
+
+// A plainBody is the body of an answer. Its connection is kept once it was read to its end.
+type plainBody struct {
+	conn *plainConn
+	ctx  context.Context //nolint:containedctx // of the request, which the body belongs to
+	stop func() bool     // leaves the connection alone when ctx ends; false: it has been closed
+	body io.Reader
+	keep bool
+
+	mu    sync.Mutex
+	ended bool
+}
+
+func (b *plainBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	b.end(err == io.EOF) //nolint:errorlint // it is never wrapped, and what wraps it is no end
+	return n, b.cause(err)
+}
+
+// Close ends the connection unless the body was read to its end: how much is still to come nobody knows.
+func (b *plainBody) Close() error {
+	b.end(false)
+	return nil
+}
+
+// end leaves the connection; whole says that nothing of the answer is left in it.
+func (b *plainBody) end(whole bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	b.ended = true
+	if b.stop() && whole && b.keep && b.conn.in.Buffered() == 0 {
+		b.conn.pool.keep(b.conn)
+		return
+	}
+	_ = b.conn.Close()
+}
+
+// cause is why something failed: where the request was given up, that.
+func (b *plainBody) cause(err error) error {
+	if over := b.ctx.Err(); over != nil && err != io.EOF { //nolint:errorlint // as above
+		return over
+	}
+	return err
+}
