@@ -1,27 +1,22 @@
 package mqtt
 
 import (
-	"net"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"freshet"
-	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/mqtt/wire"
 	"freshet/internal/settings"
 )
 
 // config is the configuration of an mqtt source.
 type config struct {
-	URL           settings.URL     `json:"url" required:"true" schemes:"mqtt,mqtts" doc:"The server: mqtt://host or mqtts://host, the latter with TLS. The ports are 1883 and 8883 unless it names one"`
+	wire.Server
 	Topics        []subscription   `json:"topics" required:"true" range:"1..100" doc:"What is subscribed to"`
 	Retained      string           `json:"retained" default:"new" oneof:"new,always,never" doc:"When the messages that the server retains are taken: where the server has no subscription yet, after each connect, or never"`
 	ClientID      string           `json:"clientId" range:"0..256" doc:"The name of the session at the server, which no other client may use. Without it there is one made of the topic and of topics, so that another list of topics has another session"`
 	SessionExpiry freshet.Duration `json:"sessionExpiry" default:"P1D" range:"PT0S..P365D" doc:"How long the server keeps messages while there is no connection, in whole seconds; it may keep fewer, or for a shorter time"`
 	KeepAlive     freshet.Duration `json:"keepAlive" default:"PT30S" range:"PT2S..PT1H" doc:"How long the connection may be silent until the server is asked for a sign of life, in whole seconds. A connection on which none comes within half as long again is made anew"`
-	Username      string           `json:"username" range:"0..65535" doc:"The user"`
-	Password      settings.Secret  `json:"password" doc:"The user's password"`
-	TLS           source.TLS       `json:"tls" doc:"How an mqtts connection is protected"`
 }
 
 // A subscription is to what one filter matches.
@@ -65,17 +60,7 @@ func wrongFilter(filter string) string {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
-	if u, err := url.Parse(string(c.URL)); err == nil && c.URL != "" {
-		port, err := strconv.ParseUint(u.Port(), 10, 16)
-		switch {
-		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-			v.Say("/url", "there is nothing after the host and the port: what to subscribe to is in topics")
-		case u.Port() != "" && (err != nil || port == 0):
-			v.Say("/url", "a port is from 1 to 65535")
-		case u.Scheme == "mqtt" && (c.TLS.Enabled || c.TLS.Custom()):
-			v.Say("/url", "with TLS it begins with mqtts://")
-		}
-	}
+	c.Server.Check(v)
 	if strings.ContainsRune(c.ClientID, 0) {
 		v.Say("/clientId", "has no character with the code 0")
 	}
@@ -86,21 +71,4 @@ func (c *config) Check(v *settings.Verdict) {
 		}
 		seen[s.Filter] = true
 	}
-}
-
-// address is where the server is, and whether the connection has TLS.
-func (c *config) address() (hostPort, host string, secure bool) {
-	u, err := url.Parse(string(c.URL))
-	if err != nil {
-		return "", "", false // which Check refuses
-	}
-	secure = u.Scheme == "mqtts"
-	port := u.Port()
-	if port == "" {
-		port = "1883"
-		if secure {
-			port = "8883"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port), u.Hostname(), secure
 }

@@ -19,42 +19,20 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/mqtt"
 	"freshet/internal/freshettest"
+	"freshet/internal/freshettest/brokers"
 	"freshet/internal/selfsigned"
 )
 
 // A broker is a real Mosquitto, which keeps its sessions on disk.
-type broker struct {
-	*freshettest.Process
-	address string
-}
+type broker struct{ *brokers.Mosquitto }
 
 func start(t *testing.T, options ...string) *broker {
 	t.Helper()
-	program := freshettest.Program(t, "apt-get install mosquitto", "mosquitto")
-	folder := t.TempDir()
-	b := &broker{address: fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t))}
-	_, port, _ := strings.Cut(b.address, ":")
-	lines := []string{
-		"per_listener_settings false", "persistence true", "persistence_location " + folder + "/",
-		"autosave_on_changes true", "autosave_interval 1", "log_dest stderr",
-	}
-	if os.Geteuid() == 0 {
-		lines = append(lines, "user root")
-	}
-	if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "allow_anonymous") }) {
-		lines = append(lines, "allow_anonymous true")
-	}
-	lines = append(append(lines, "listener "+port+" 127.0.0.1"), options...)
-	file := filepath.Join(folder, "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.Process = freshettest.Start(t, b.address, func() *exec.Cmd { return exec.Command(program, "-c", file) })
-	return b
+	return &broker{brokers.StartMosquitto(t, options...)}
 }
 
 func (b *broker) config(options string) string {
-	return fmt.Sprintf(`{"url":"mqtt://%s"%s}`, b.address, options)
+	return fmt.Sprintf(`{"url":"mqtt://%s"%s}`, b.Address, options)
 }
 
 // A publisher publishes one message after the other, each until the server has it and, with quality 2, once:
@@ -162,10 +140,6 @@ func TestNothingLost(t *testing.T) {
 		t.Run(fmt.Sprint("qos", qos), func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			away := 3 * time.Second
-			if os.Getenv("FRESHET_TEST_ALL") != "" {
-				away = 30 * time.Second
-			}
 			var gate atomic.Pointer[chan struct{}]
 			sink := &freshettest.Sink{Refuse: func(source.Payload) error {
 				if g := gate.Load(); g != nil {
@@ -177,7 +151,7 @@ func TestNothingLost(t *testing.T) {
 			config := b.config(fmt.Sprintf(`,"topics":[{"filter":"plant/+/out","qos":%d}]`, qos))
 			stop := freshettest.Run(t, mqtt.Kind(), config, env, sink)
 			connected(t, sink, 1)
-			p := publish(t, b.address)
+			p := publish(t, b.Address)
 			sent := 0
 			next := func(n int) {
 				t.Helper()
@@ -213,7 +187,7 @@ func TestNothingLost(t *testing.T) {
 			b.Kill()
 			gate.Store(nil)
 			close(closed)
-			time.Sleep(away) //nolint:forbidigo // the server is away for so long
+			time.Sleep(brokers.Away()) //nolint:forbidigo // the server is away for so long
 			p.cut()
 			b.Restart()
 			next(40)
@@ -249,7 +223,7 @@ func TestOptions(t *testing.T) {
 	b := start(t)
 	env := freshettest.Env(t)
 	env.Limit = 1000
-	p := publish(t, b.address)
+	p := publish(t, b.Address)
 	p.send("state/a", 1, true, `"kept"`)
 	run := func(id freshet.TopicID, options string) (*freshettest.Sink, func()) {
 		t.Helper()
@@ -330,7 +304,7 @@ func TestOptions(t *testing.T) {
 	}
 
 	// Another client of the same name ends the connection. This server gives no reason.
-	usurper := publish(t, b.address)
+	usurper := publish(t, b.Address)
 	usurper.name = "mine"
 	if err := usurper.connect(); err != nil {
 		t.Fatal(err)
@@ -355,7 +329,7 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := start(t, "allow_anonymous false", "password_file "+passwords, "acl_file "+rules)
-	p := publish(t, b.address)
+	p := publish(t, b.Address)
 	p.user = "ann"
 	p.send("a", 1, true, `1`)
 	env := freshettest.Env(t)
@@ -396,7 +370,7 @@ func TestTLS(t *testing.T) {
 	}
 	secured := freshettest.Port(t)
 	b := start(t, fmt.Sprintf("listener %d 127.0.0.1", secured), "certfile "+cert, "keyfile "+key, "cafile "+cert, "require_certificate true")
-	publish(t, b.address).send("a", 1, true, `1`)
+	publish(t, b.Address).send("a", 1, true, `1`)
 	env := freshettest.Env(t)
 	env.Secrets.Files = []string{folder}
 	config := func(tls string) string {

@@ -1,24 +1,19 @@
 // Package mqtt subscribes to topics of an MQTT 5 server.
 //
-// Only what a subscriber needs of the protocol is here; packets are read and written by the library of the
-// Eclipse project. Its client is not used: it allocates whatever size a packet claims to have, and
-// acknowledges at intervals.
+// Only what a subscriber needs of the protocol is here, and in wire.
 package mqtt
 
 import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"freshet"
 	"freshet/internal/flow/source"
@@ -84,7 +79,7 @@ func (s *subscriber) Run(ctx context.Context, to source.Sink) error {
 		if err := s.begin(ctx, to); err != nil {
 			return err
 		}
-		conn, err := s.dial(ctx)
+		conn, err := s.Dial(ctx, s.env.Dial, s.env.Secrets)
 		if err != nil {
 			return err
 		}
@@ -106,31 +101,4 @@ func (s *subscriber) begin(ctx context.Context, to source.Sink) error {
 	s.unsettled.load(mark)
 	s.begun = true
 	return nil
-}
-
-// opens is how long it may take until a connection is there and the server has answered.
-const opens = 30 * time.Second
-
-func (s *subscriber) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, opens)
-	defer cancel()
-	address, host, secure := s.address()
-	var with *tls.Config
-	if secure {
-		var err error
-		if with, err = s.TLS.Config(s.env.Secrets); err != nil {
-			return nil, source.Faultf(freshet.FaultConfig, "%v", err)
-		}
-		with.ServerName = cmp.Or(with.ServerName, host)
-	}
-	conn, err := s.env.Dial(ctx, "tcp", address)
-	if err != nil || !secure {
-		return conn, err //nolint:wrapcheck // it says what it is about
-	}
-	over := tls.Client(conn, with)
-	if err := over.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, err //nolint:wrapcheck // source.FaultOf knows it
-	}
-	return over, nil
 }

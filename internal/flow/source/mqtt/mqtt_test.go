@@ -1,7 +1,6 @@
 package mqtt_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -329,18 +328,4 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: %v, want %s", config, got, want)
 		}
 	}
-}
-
-// Whatever a server sends, no more memory is asked for than a packet may need, and nothing breaks.
-func FuzzPacket(f *testing.F) {
-	f.Add([]byte{0x20, 3, 0, 0, 0})
-	f.Add([]byte{0x34, 8, 0, 1, 'a', 0, 1, 0, '{', '}'})
-	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
-	f.Add([]byte{0xe0, 1, 0x8e})
-	f.Add([]byte{0x62, 3, 0, 1, 0})
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		r := bufio.NewReader(bytes.NewReader(data))
-		for mqtt.ReadPacket(r, 1<<10) == nil { //nolint:revive // until the end
-		}
-	})
 }

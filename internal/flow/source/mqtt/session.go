@@ -13,6 +13,7 @@ import (
 
 	"freshet"
 	"freshet/internal/flow/source"
+	"freshet/internal/flow/source/mqtt/wire"
 )
 
 const (
@@ -54,35 +55,30 @@ func (s *subscriber) serve(ctx context.Context, to source.Sink, conn net.Conn, u
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second / 4))
 		_, _ = (&packets.Disconnect{Properties: &packets.Properties{}}).WriteTo(conn) // a politeness: closing does as well
 	}
-	return explain(err)
+	return wire.Explain(err)
 }
 
 // open introduces the client.
 func (c *session) open(ctx context.Context, to source.Sink) error {
-	password, err := c.env.Secrets.Reveal(c.Password)
-	if err != nil {
-		return source.Faultf(freshet.FaultConfig, "password: %v", err)
-	}
 	expiry, window, most := uint32(time.Duration(c.SessionExpiry)/time.Second), uint16(inFlight), uint32(c.most)
 	c.keepAlive = time.Duration(c.KeepAlive).Truncate(time.Second)
-	hello := &packets.Connect{
-		ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: c.name, KeepAlive: uint16(c.keepAlive / time.Second),
-		UsernameFlag: c.Username != "", Username: c.Username, PasswordFlag: password != "", Password: []byte(password),
-		Properties: &packets.Properties{SessionExpiryInterval: &expiry, ReceiveMaximum: &window, MaximumPacketSize: &most},
+	hello, err := c.Hello(c.env.Secrets, c.name, c.keepAlive, &packets.Properties{SessionExpiryInterval: &expiry, ReceiveMaximum: &window, MaximumPacketSize: &most})
+	if err != nil {
+		return err
 	}
 	if err := c.write(hello); err != nil {
 		return err
 	}
-	p, err := c.read(ctx, opens)
+	p, err := c.read(ctx, wire.Opens)
 	if err != nil {
 		return err
 	}
 	answer, ok := p.Content.(*packets.Connack)
 	switch {
 	case !ok:
-		return errMalformed
+		return wire.ErrMalformed
 	case answer.ReasonCode != packets.ConnackSuccess:
-		return refused(answer.ReasonCode)
+		return wire.Refused(answer.ReasonCode)
 	}
 	if own := answer.Properties.ServerKeepAlive; own != nil {
 		c.keepAlive = time.Duration(*own) * time.Second
@@ -125,7 +121,7 @@ func (c *session) subscribe(ctx context.Context, to source.Sink) error {
 	}
 	var items []source.Item
 	answered := false
-	for deadline := time.Now().Add(opens); !answered; {
+	for deadline := time.Now().Add(wire.Opens); !answered; {
 		p, err := c.read(ctx, time.Until(deadline))
 		if err == nil {
 			var item *source.Item
@@ -154,7 +150,7 @@ func (c *session) subscribe(ctx context.Context, to source.Sink) error {
 
 func (c *session) granted(answer *packets.Suback) error {
 	if answer.PacketID != subscribeID || len(answer.Reasons) != len(c.Topics) {
-		return errMalformed
+		return wire.ErrMalformed
 	}
 	for i, code := range answer.Reasons {
 		if code > packets.SubackGrantedQoS2 {
@@ -226,11 +222,11 @@ func (c *session) take(p *packets.ControlPacket) (*source.Item, error) {
 		c.unsettled.settle(content.PacketID)
 		return nil, c.write(&packets.Pubcomp{PacketID: content.PacketID, Properties: &packets.Properties{}})
 	case *packets.Disconnect:
-		return nil, disconnected(content.ReasonCode)
+		return nil, wire.Disconnected(content.ReasonCode)
 	case *packets.Pingresp, *packets.Suback:
 		return nil, nil
 	}
-	return nil, errMalformed
+	return nil, wire.ErrMalformed
 }
 
 func (c *session) message(p *packets.Publish) (*source.Item, error) {
@@ -261,7 +257,7 @@ func (c *session) read(ctx context.Context, patience time.Duration) (*packets.Co
 	if err := ctx.Err(); err != nil {
 		return nil, err //nolint:wrapcheck // nobody is told
 	}
-	return readPacket(c.in, c.most)
+	return wire.Read(c.in, c.most)
 }
 
 func (c *session) acknowledge(r receipt) error {

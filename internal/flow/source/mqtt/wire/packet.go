@@ -1,4 +1,4 @@
-package mqtt
+package wire
 
 import (
 	"bufio"
@@ -13,22 +13,22 @@ import (
 	"freshet/internal/flow/source"
 )
 
-// errMalformed says that what came is not a packet of MQTT 5.
-var errMalformed = errors.New("not a packet of MQTT 5")
+// ErrMalformed says that what came is not a packet of MQTT 5.
+var ErrMalformed = errors.New("not a packet of MQTT 5")
 
-// readPacket reads a packet of at most so many bytes after its fixed header: memory is asked for only then.
-func readPacket(r *bufio.Reader, most int) (*packets.ControlPacket, error) {
+// Read reads a packet of at most so many bytes after its fixed header: memory is asked for only then.
+func Read(r *bufio.Reader, most int) (*packets.ControlPacket, error) {
 	first, err := r.ReadByte()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // source.FaultOf knows it
 	}
 	if !proper(first) {
-		return nil, errMalformed // without waiting for as much as it seems to announce
+		return nil, ErrMalformed // without waiting for as much as it seems to announce
 	}
 	header, length := []byte{first}, 0
 	for shift := 0; ; shift += 7 {
 		if shift > 21 {
-			return nil, errMalformed
+			return nil, ErrMalformed
 		}
 		b, err := r.ReadByte()
 		if err != nil {
@@ -49,7 +49,7 @@ func readPacket(r *bufio.Reader, most int) (*packets.ControlPacket, error) {
 	}
 	p, err := packets.ReadPacket(io.MultiReader(bytes.NewReader(header), bytes.NewReader(body)))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return p, nil
 }
