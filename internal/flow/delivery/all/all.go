@@ -5,11 +5,12 @@ import (
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/amqp"
 	"freshet/internal/flow/delivery/kafka"
+	"freshet/internal/flow/delivery/mqtt"
 	"freshet/internal/flow/delivery/nats"
 	"freshet/internal/flow/delivery/webhook"
 )
 
 // Kinds are the types, in the order in which people are told of them.
 func Kinds() delivery.Set {
-	return delivery.Set{webhook.Kind(), kafka.Kind(), nats.Kind(), amqp.Kind()}
+	return delivery.Set{webhook.Kind(), kafka.Kind(), mqtt.Kind(), nats.Kind(), amqp.Kind()}
 }
