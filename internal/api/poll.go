@@ -31,8 +31,8 @@ func (l *live) custom(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wait := time.Until(notBefore); wait > time.Second {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		return fmt.Errorf("%w: the upstream wants no request before %s; the poll is made then", freshet.ErrUnavailable, notBefore.UTC().Format(time.RFC3339))
+		return known(freshet.ErrUnavailable, fmt.Sprintf("the upstream wants no request before %s; the poll is made then", notBefore.UTC().Format(time.RFC3339)),
+			map[string]string{"Retry-After": strconv.Itoa(int(wait.Seconds()) + 1)})
 	}
 	return answer(w, http.StatusAccepted, l.flow.Status(freshet.TopicName(name)))
 }

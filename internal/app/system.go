@@ -103,6 +103,7 @@ func (s *system) openCatalog(ctx context.Context, fromFile []freshet.Topic) (err
 		return fmt.Errorf("store the topics of the configuration: %w", err)
 	}
 	s.unwatch = s.catalog.Watch(s.configure)
+	s.flow.Began()
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (f *Flow) FollowAdHoc(c freshet.Topic, grace time.Duration, most int) (*Fol
 		}
 		t = newTopic(f, c.Name, c.Kind)
 		t.grace = grace
-		t.configure(&c, src)
+		t.configure(&c, src, 0)
 		f.topics[c.Name] = t
 	}
 	return t.follow(), nil

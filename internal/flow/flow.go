@@ -79,6 +79,7 @@ type Flow struct {
 	mu     sync.Mutex
 	topics map[freshet.TopicName]*topic
 	closed bool
+	began  bool        // the topics that there were at the start are all there
 	puts   int         // topics made or changed since memory was last given back
 	tidy   *time.Timer // gives memory back
 }
@@ -151,9 +152,26 @@ func (f *Flow) Put(c *freshet.Topic) error {
 		t = newTopic(f, c.Name, c.Kind)
 		f.topics[c.Name] = t
 	}
-	t.configure(c, src)
+	var pause time.Duration
+	if !f.began { // the first polls of many topics are not to be made all at once
+		pause = min(time.Duration(len(f.topics))*spreadOf, longestSpread)
+	}
+	t.configure(c, src, pause)
 	f.afterBulkLocked()
 	return nil
+}
+
+// Of topics that are put before Began, first polls that nobody waits for are spread over some time for each topic.
+const (
+	spreadOf      = 20 * time.Millisecond
+	longestSpread = time.Minute
+)
+
+// Began says that the topics of the start are all put: those that come later poll at once.
+func (f *Flow) Began() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.began = true
 }
 
 // afterBulkLocked gives back the memory that making thousands of topics left behind, once that is over. The

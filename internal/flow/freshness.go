@@ -89,5 +89,7 @@ func (f *Flow) Poll(name freshet.TopicName) (notBefore time.Time, err error) {
 	case !running:
 		return time.Time{}, fmt.Errorf("%w: nobody follows %s and it is not always on", freshet.ErrInactive, name)
 	}
-	return p.PollNow(), nil
+	notBefore = p.PollNow()
+	t.hurry()
+	return notBefore, nil
 }

@@ -66,28 +66,37 @@ func newTopic(f *Flow, name freshet.TopicName, kind freshet.Kind) *topic {
 // log is made when it is needed, as thousands of idle topics never need theirs.
 func (t *topic) log() *slog.Logger { return t.flow.Log.With("topic", string(t.name)) }
 
-// configure makes the topic run as c says; a source that runs is exchanged.
-func (t *topic) configure(c *freshet.Topic, src source.Source) {
+// configure makes the topic run as c says, after a pause of up to so long where nobody waits for it; a source that runs
+// is exchanged.
+func (t *topic) configure(c *freshet.Topic, src source.Source, pause time.Duration) {
 	t.mu.Lock()
 	t.conf, t.source, t.period = c, src, t.flow.periodOf(c.Source)
 	t.runner = nil
 	t.mu.Unlock()
 	t.stopSource() // the one before; nothing starts until it has ended
-	t.startIfWanted()
+	t.startIfWanted(pause)
 }
 
-// startIfWanted starts the source of a topic that is followed or always on. Where nobody waits for it the
-// first poll comes at some time within the period, so that many topics do not beat together.
-func (t *topic) startIfWanted() {
+// startIfWanted starts the source of a topic that is followed or always on, after a pause where nobody waits for it.
+func (t *topic) startIfWanted(pause time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.followers > 0:
 		t.startLocked(0)
-	case t.conf.Source.AlwaysOn && t.period > 0:
-		t.startLocked(rand.N(t.period)) //nolint:gosec // spreads load, guards nothing
+	case t.conf.Source.AlwaysOn && t.period > 0 && pause > 0:
+		t.startLocked(rand.N(min(pause, t.period))) //nolint:gosec // spreads load, guards nothing
 	case t.conf.Source.AlwaysOn:
 		t.startLocked(0)
+	}
+}
+
+// hurry has a source that is wanted begin now.
+func (t *topic) hurry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running != nil {
+		t.running.hurry()
 	}
 }
 
@@ -159,6 +168,9 @@ func (t *topic) startLocked(pause time.Duration) {
 	sink.reported.Store(false)
 	t.flow.wg.Go(func() {
 		defer close(r.done)
+		if pause > 0 {
+			sink.Planned(time.Now().Add(pause))
+		}
 		select {
 		case <-time.After(pause):
 		case <-hurried:
@@ -230,7 +242,7 @@ func (t *topic) unfollow() {
 		t.mu.Unlock()
 		if !wanted {
 			t.stopSource()
-			t.startIfWanted() // somebody may have come meanwhile
+			t.startIfWanted(0) // somebody may have come meanwhile
 		}
 	})
 	if t.grace > 0 {
@@ -389,9 +401,15 @@ func (f *Follower) reported(ctx context.Context) (fault *freshet.Fault, head uin
 	for {
 		r.mu.Lock()
 		reported, fault, head, checked := r.reported.Load() || period == 0 || time.Since(r.success) < period, r.fault, r.head.Sequence, r.checked
+		plan := r.plan
 		r.mu.Unlock()
 		if reported {
 			return fault, head
+		}
+		// A plan that is further off than a period is that of a window, and not of the poll after one that is made now.
+		if till, bounded := ctx.Deadline(); bounded && plan.After(till) && time.Until(plan) > period+period/2 {
+			fault := freshet.NewFault(freshet.FaultConnection, "the upstream is asked again at %s, and not before", plan.UTC().Format(time.RFC3339))
+			return &fault, 0
 		}
 		select {
 		case <-checked:

@@ -30,14 +30,14 @@ func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time 
 }
 
 // towards is by how much a poll that is due is to be later, so that polls come to their phase in the period
-// as the clock counts it: by a quarter of the period at most, so that the change is a gentle one.
+// as the clock counts it: by an eighth of the period at most, and by ten seconds, so that the change is a gentle one.
 func towards(phase time.Duration, due time.Time, period time.Duration) time.Duration {
 	since := time.Duration(due.UnixNano() % int64(period))
 	late := (phase - since + period) % period
 	if late > period-period/16 {
 		return 0 // a clock that was set back a little
 	}
-	return min(late, period/4)
+	return min(late, period/8, 10*time.Second)
 }
 
 // retryAfter reads the Retry-After field of an answer (RFC 9110 section 10.2.3): for how long from

@@ -42,7 +42,7 @@ func TestPhase(t *testing.T) {
 				t.Errorf("phase %g: polls come %v into the period, want %v", phase, last, want)
 			}
 			for i := range w.requests[1:] {
-				if gap := w.requests[i+1] - w.requests[i]; gap < 10*s || gap > 12500*time.Millisecond {
+				if gap := w.requests[i+1] - w.requests[i]; gap < 10*s || gap > 11250*time.Millisecond {
 					t.Errorf("phase %g: %v between two polls", phase, gap)
 				}
 			}

@@ -130,16 +130,11 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
 	}
+	if now := time.Now(); now.Sub(p.due) > p.period(now)/16 { // it was due while nobody wanted it
+		p.due = inWindow(p.Windows, now)
+	}
 	if !p.sleepUntilDue(ctx, to) {
 		return nil
-	}
-	if now := time.Now(); now.Sub(p.due) > p.period(now)/16 { // it was due while nobody wanted it
-		p.due = now
-		if in := inWindow(p.Windows, now); in.After(now) && !source.Sleep(ctx, in.Sub(now)) {
-			return nil
-		} else if in.After(now) {
-			p.due = in
-		}
 	}
 	for {
 		if closed := p.origins.Of(p.target).Closed(); closed != nil {
