@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,7 +101,8 @@ func answer304(conn net.Conn, full string) {
 }
 
 // BenchmarkNotModified is a poll that upstream answers with 304: what the poller does of it by itself, and
-// with the HTTP client and a connection to another process. Neither grows with the document.
+// with the HTTP client and connections to another process, one after the other and many together. None grows with
+// the document.
 func BenchmarkNotModified(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		document := `"` + strings.Repeat("x", size) + `"`
@@ -112,7 +114,47 @@ func BenchmarkNotModified(b *testing.B) {
 			env.Limit = 4 << 20
 			polls(b, originOf(b, size), env)
 		})
+		b.Run(fmt.Sprintf("together/%s", freshet.Bytes(size)), func(b *testing.B) {
+			env := freshettest.Env(b)
+			env.Limit = 4 << 20
+			pollsTogether(b, originOf(b, size), env)
+		})
 	}
+}
+
+// pollsTogether has many topics poll at once, as they do on a server that has something to do.
+func pollsTogether(b *testing.B, url string, env source.Env) {
+	b.Helper()
+	const topics = 64
+	sink := &freshettest.Sink{}
+	var ready, done sync.WaitGroup
+	begin := make(chan struct{})
+	for range topics {
+		src, err := httppoller.Kind().New(json.RawMessage(`{"url":"`+url+`"}`), env)
+		if err != nil {
+			b.Fatal(err)
+		}
+		poll := httppoller.PollOf(src)
+		ready.Add(1)
+		done.Go(func() {
+			ok := poll(b.Context(), sink)
+			ready.Done()
+			<-begin
+			for range b.N/topics + 1 {
+				ok = ok && poll(b.Context(), sink)
+			}
+			if !ok {
+				b.Error(sink.Faults())
+			}
+		})
+	}
+	ready.Wait()
+	before := cpuTime()
+	b.ReportAllocs()
+	b.ResetTimer()
+	close(begin)
+	done.Wait()
+	b.ReportMetric(float64(cpuTime()-before)/float64((b.N/topics+1)*topics)/float64(time.Microsecond), "cpu-µs/op")
 }
 
 func polls(b *testing.B, url string, env source.Env) {
