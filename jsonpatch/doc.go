@@ -21,6 +21,12 @@
 // Paths with the names __proto__, constructor and prototype, which clients in JavaScript refuse, are
 // avoided: the nearest value above them is replaced.
 //
+// # Other ways to tell a change
+//
+// [Differ.AppendMerge] writes merge patches (RFC 7396) and [ApplyMerge] applies them. [Differ.AppendChanges]
+// tells which items of arrays were created, updated and deleted, by what identifies them, and [ApplyChanges]
+// applies that. [Differ.Items] compares one collection.
+//
 // # What is accepted
 //
 // JSON as RFC 8259 has it, in UTF-8, strictly. Of members with the same name the last counts. Texts

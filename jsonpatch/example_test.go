@@ -117,3 +117,17 @@ func ExampleCompose() {
 	fmt.Printf("%s %v\n", patch, err)
 	// Output: [{"op":"replace","path":"/queue","value":9}] <nil>
 }
+
+// Items are told by what identifies them, everything else as a patch.
+func ExampleDiffer_AppendChanges() {
+	from, _ := jsonpatch.Parse([]byte(`{"stock":[{"id":7,"qty":2},{"id":9,"qty":1}]}`), jsonpatch.Limits{})
+	to, _ := jsonpatch.Parse([]byte(`{"stock":[{"id":9,"qty":5}]}`), jsonpatch.Limits{})
+	var d jsonpatch.Differ
+	changes, ok := d.AppendChanges(nil, from, to)
+	fmt.Println(string(changes), ok)
+	doc, err := jsonpatch.ApplyChanges(from.Bytes(), changes)
+	fmt.Println(string(doc), err)
+	// Output:
+	// {"created":[],"updated":[{"array":"/stock","key":9,"value":{"id":9,"qty":5},"previous":{"id":9,"qty":1}}],"deleted":[{"array":"/stock","key":7,"previous":{"id":7,"qty":2}}],"keys":{"/stock":"id"}} true
+	// {"stock":[{"id":9,"qty":5}]} <nil>
+}

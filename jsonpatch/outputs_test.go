@@ -26,6 +26,10 @@ func TestAppendMerge(t *testing.T) {
 		{`{"a":1}`, `{"a":[{"c":null}]}`, `{"a":[{"c":null}]}`, true},
 		{`{"a":null,"b":1}`, `{"a":null,"b":2}`, `{"b":2}`, true},
 		{`1`, `{"a":null}`, ``, false},
+		{`{"__proto__":1,"b":1}`, `{"__proto__":1,"b":2}`, `{"b":2}`, true},
+		{`{"__proto__":1}`, `{"__proto__":2}`, ``, false},
+		{`{"constructor":1}`, `{}`, ``, false},
+		{`{}`, `{"a":{"prototype":1}}`, ``, false},
 	} {
 		a, err1 := jsonpatch.Parse([]byte(tt.from), jsonpatch.Limits{})
 		b, err2 := jsonpatch.Parse([]byte(tt.to), jsonpatch.Limits{})
