@@ -45,6 +45,8 @@ type Mode string
 const (
 	ModeSnapshotPatch Mode = "snapshot-patch" // the document once, then RFC 6902 patches
 	ModeSnapshotOnly  Mode = "snapshot-only"  // the whole document at each change
+	ModeMergePatch    Mode = "merge-patch"    // the document once, then RFC 7396 merge patches
+	ModeChanges       Mode = "changes"        // the document once, then which items were created, updated and deleted
 	ModeEvent         Mode = "event"          // each message as it is
 )
 
@@ -52,7 +54,7 @@ const (
 func (k Kind) Modes() []Mode {
 	switch k {
 	case KindSnapshot:
-		return []Mode{ModeSnapshotPatch, ModeSnapshotOnly}
+		return []Mode{ModeSnapshotPatch, ModeSnapshotOnly, ModeMergePatch, ModeChanges}
 	case KindEvent:
 		return []Mode{ModeEvent}
 	}
@@ -72,12 +74,14 @@ type EventType string
 
 // The types of event. They are also the names of the SSE events.
 const (
-	TypeSnapshot  EventType = "snapshot"  // data is the document
-	TypePatch     EventType = "patch"     // data is an RFC 6902 patch from the revision before
-	TypeEvent     EventType = "event"     // data is a message
-	TypeError     EventType = "error"     // data is a Fault; the revision stays what it was
-	TypeStatus    EventType = "status"    // how fresh the topic is; data is a Freshness. Not in the history, and without an id
-	TypeRecovered EventType = "recovered" // the fault before it is over, though nothing changed; data is {"datetime"}
+	TypeSnapshot   EventType = "snapshot"    // data is the document
+	TypePatch      EventType = "patch"       // data is an RFC 6902 patch from the revision before
+	TypeMergePatch EventType = "merge-patch" // data is an RFC 7396 merge patch from what its reader has. Not in the history
+	TypeChanges    EventType = "changes"     // data says what became of which items, from what its reader has. Not in the history
+	TypeEvent      EventType = "event"       // data is a message
+	TypeError      EventType = "error"       // data is a Fault; the revision stays what it was
+	TypeStatus     EventType = "status"      // how fresh the topic is; data is a Freshness. Not in the history, and without an id
+	TypeRecovered  EventType = "recovered"   // the fault before it is over, though nothing changed; data is {"datetime"}
 )
 
 // An Event is one entry of a topic's journal.

@@ -23,15 +23,16 @@ func TestTopicName(t *testing.T) {
 
 func TestModes(t *testing.T) {
 	patch, only := freshet.ModeSnapshotPatch, freshet.ModeSnapshotOnly
+	all := []freshet.Mode{patch, only, freshet.ModeMergePatch, freshet.ModeChanges}
 	for _, tt := range []struct {
 		name        string
 		kind        freshet.Kind
 		subscribers []freshet.Subscriber
 		want        []freshet.Mode
 	}{
-		{"nothing said: every mode of the kind", freshet.KindSnapshot, nil, []freshet.Mode{patch, only}},
+		{"nothing said: every mode of the kind", freshet.KindSnapshot, nil, all},
 		{"messages", freshet.KindEvent, nil, []freshet.Mode{freshet.ModeEvent}},
-		{"SSE as it comes", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse"}}, []freshet.Mode{patch, only}},
+		{"SSE as it comes", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse"}}, all},
 		{"the first allowed is the default", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse", AllowedModes: []freshet.Mode{only, patch}}}, []freshet.Mode{only, patch}},
 		{"unless another is", freshet.KindSnapshot, []freshet.Subscriber{{Type: "sse", AllowedModes: []freshet.Mode{only, patch}, DefaultMode: patch}}, []freshet.Mode{patch, only}},
 		{"other types only", freshet.KindSnapshot, []freshet.Subscriber{{Type: "webhook"}}, nil},

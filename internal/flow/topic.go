@@ -72,6 +72,7 @@ func (t *topic) configure(c *freshet.Topic, src source.Source, pause time.Durati
 	t.mu.Lock()
 	t.conf, t.source, t.period = c, src, t.flow.periodOf(c.Source)
 	t.runner = nil
+	t.setKeysLocked()
 	t.mu.Unlock()
 	t.stopSource() // the one before; nothing starts until it has ended
 	t.startIfWanted(pause)
@@ -226,7 +227,18 @@ func (t *topic) startFeedLocked() {
 	ctx, end := context.WithCancelCause(t.flow.base)
 	feed := fanout.New(t.flow.Journal, t.id, t.kind, t.log())
 	t.feed, t.endFeed = feed, end
+	t.setKeysLocked()
 	t.flow.wg.Go(func() { feed.Run(ctx) })
+}
+
+// setKeysLocked tells the feed by what items are known.
+func (t *topic) setKeysLocked() {
+	if t.feed == nil {
+		return
+	}
+	if err := t.feed.SetKeys(t.conf.Diff.ArrayKeys); err != nil { // the catalog lets no such topic in
+		t.log().Error("keys of arrays are ignored", "err", err)
+	}
 }
 
 // unfollow is one follower less. After the last, what runs for them lingers a little.
@@ -348,13 +360,18 @@ func (f *Follower) Sent(b fanout.Batch, bytes, readers int) {
 	m.bytes.WithLabelValues("out", m.label(f.Topic.Name)).Add(float64(bytes))
 	doc, _ := f.Feed.Current()
 	for _, e := range b.Entries {
-		if e.Type == freshet.TypePatch && doc != nil {
+		if isChange(e.Type) && doc != nil {
 			m.saved.Add(float64(readers * max(0, len(doc.Data)-len(e.Data))))
 		}
 	}
-	if len(b.Entries) == 1 && b.Entries[0].Type == freshet.TypePatch && b.Reset == "" {
+	if len(b.Entries) == 1 && isChange(b.Entries[0].Type) && b.Reset == "" {
 		m.latency.Observe(time.Since(b.Entries[0].Time).Seconds())
 	}
+}
+
+// isChange says whether an event tells what changed, and not the whole.
+func isChange(t freshet.EventType) bool {
+	return t == freshet.TypePatch || t == freshet.TypeMergePatch || t == freshet.TypeChanges
 }
 
 // Subscribers is how many follow the topic, this one included.

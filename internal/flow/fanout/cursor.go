@@ -239,8 +239,9 @@ func (c *Cursor) conflate(at int) (Batch, error) {
 	}
 	behind := len(lacking)
 	from, patches := f.ring.rebuild(at)
+	p := place{c.pos, c.mode, f.ring.entries[at].Type == freshet.TypeError}
 	f.mu.Unlock()
-	joined := f.composer.compose(c.pos, current, func() ([]byte, error) { return applyAll(from, patches) })
+	joined := f.composer.compose(p, current, func() ([]byte, error) { return applyAll(from, patches) })
 	c.pos = head
 	return withFault(Batch{Entries: joined, Behind: behind}, fault), nil
 }
@@ -271,8 +272,9 @@ func (c *Cursor) outside(ctx context.Context) (Batch, error) {
 		return Batch{}, nil
 	}
 	b := Batch{Entries: []*Entry{current}}
-	if past && c.mode == freshet.ModeSnapshotPatch {
-		b.Entries = f.composer.compose(pos, current, func() ([]byte, error) { return f.documentAt(ctx, pos) })
+	if past && c.mode != freshet.ModeSnapshotOnly {
+		p := place{pos, c.mode, fault == nil} // whether it was told of a fault is not known; that there is none is true
+		b.Entries = f.composer.compose(p, current, func() ([]byte, error) { return f.documentAt(ctx, pos) })
 	}
 	return withFault(b, fault), nil
 }

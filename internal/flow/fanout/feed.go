@@ -204,8 +204,14 @@ func (f *Feed) applyLocked(ev freshet.Event) error {
 	}
 	f.head = ev.Position
 	f.ring.add(e, f.current)
+	if changes(ev) {
+		f.composer.revised()
+	}
 	return nil
 }
+
+// SetKeys says by which members the items of arrays are known, as freshet.Diff has them.
+func (f *Feed) SetKeys(keys map[string]string) error { return f.composer.setKeys(keys) }
 
 // documentAfterLocked is the document that a patch leads to: the owner's, where it offered it, which
 // saves the work, else by applying the patch.

@@ -6,70 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
 
 	"freshet"
 	"freshet/jsonpatch"
 )
-
-// A composer makes one patch out of many. What it made for one reader serves all at the same position.
-type composer struct {
-	mu     sync.Mutex
-	differ *jsonpatch.Differ
-	target *Entry // the document that the patches lead to
-	to     *jsonpatch.Document
-	made   map[freshet.Position][]*Entry
-}
-
-// compose is the patch from the document of a reader at from to target, or target itself where that is
-// smaller or where the reader's document cannot be had; nothing where the two are equal.
-func (c *composer) compose(from freshet.Position, target *Entry, document func() ([]byte, error)) []*Entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.target != target {
-		c.target, c.to, c.made = target, nil, map[freshet.Position][]*Entry{}
-	}
-	entries, ok := c.made[from]
-	if !ok {
-		entries = c.joinLocked(document)
-		c.made[from] = entries
-	}
-	return entries
-}
-
-func (c *composer) joinLocked(document func() ([]byte, error)) []*Entry {
-	whole := []*Entry{c.target}
-	doc, err := document()
-	if err != nil {
-		return whole
-	}
-	old, err := jsonpatch.Parse(doc, StoredLimits)
-	if err != nil {
-		return whole
-	}
-	if c.to == nil {
-		if c.to, err = jsonpatch.Parse(c.target.Data, StoredLimits); err != nil {
-			return whole
-		}
-	}
-	if c.differ == nil {
-		if c.differ, err = jsonpatch.NewDiffer(jsonpatch.Options{}); err != nil {
-			return whole
-		}
-	}
-	patch, stats := c.differ.Append(nil, old, c.to)
-	switch {
-	case len(patch) == 0:
-		return nil
-	case stats.Whole || len(patch) >= len(c.target.Data):
-		return whole
-	}
-	return []*Entry{{Event: freshet.Event{Position: c.target.Position, Type: freshet.TypePatch, Time: c.target.Time, Data: patch}}}
-}
-
-// StoredLimits are for documents that passed a topic's limits on their way in, as those were then.
-var StoredLimits = jsonpatch.Limits{Depth: 10_000, Size: 1 << 30, Members: 1 << 30} //nolint:gochecknoglobals // a constant
 
 func applyAll(doc []byte, patches [][]byte) (_ []byte, err error) {
 	if doc == nil {
