@@ -40,6 +40,54 @@ func follow(ctx context.Context, c *client.Client, topic string, o client.Follow
 	return list, nil
 }
 
+// In the other modes Follow keeps the document as well, and refuses what does not fit.
+func TestFollowAppliesWhatTheModeSends(t *testing.T) {
+	const start = "event: snapshot\ndata: {\"l\":[{\"id\":1},{\"id\":2}],\"n\":1.0}\nid: 1-1-aa\n\n"
+	for _, tt := range []struct {
+		mode              freshet.Mode
+		second, doc, diff string
+		bad               string
+	}{
+		{
+			freshet.ModeMergePatch, `{"n":null,"m":{"x":1e2}}`, `{"l":[{"id":1},{"id":2}],"m":{"x":1e2}}`, "add /m; remove /n", `{`,
+		},
+		{
+			freshet.ModeChanges, `{"created":[{"array":"/l","key":3,"value":{"id":3}}],"updated":[],"deleted":[{"array":"/l","key":1,"previous":{"id":1}}],"keys":{"/l":"id"},"patch":[{"op":"replace","path":"/n","value":2}]}`,
+			`{"l":[{"id":2},{"id":3}],"n":2}`, "", `{"deleted":[{"array":"/l","key":9}],"keys":{"/l":"id"}}`,
+		},
+	} {
+		t.Run(string(tt.mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				event := func(data string, revision int) string {
+					return fmt.Sprintf("event: %s\ndata: %s\nid: %d-9-bb\n\n", tt.mode, data, revision)
+				}
+				f := &fake{answers: []answer{open(start + event(tt.second, 3) + event(tt.bad, 4)), open(start)}}
+				got, err := follow(t.Context(), newClient(t, f), "rates", client.FollowOptions{Mode: tt.mode}, 3)
+				if err != nil || len(got) != 3 {
+					t.Fatalf("%d updates, %v", len(got), err)
+				}
+				if u := got[1]; string(u.Type) != string(tt.mode) || string(u.Doc) != tt.doc || string(u.Data) != tt.second || u.Revision != 3 {
+					t.Errorf("%s %d: %s after %s; want %s", u.Type, u.Revision, u.Doc, u.Data, tt.doc)
+				}
+				ops, err := got[1].Changes()
+				var list []string
+				for _, op := range ops {
+					list = append(list, op.Op+" "+op.Path)
+				}
+				if s := strings.Join(list, "; "); err != nil || len(ops) == 0 || tt.diff != "" && s != tt.diff {
+					t.Errorf("changes: %s, %v", s, err)
+				}
+				if got[2].Reset != client.ResetMismatch || f.lastIDs()[1] != "" {
+					t.Errorf("after what does not fit: %+v, asked from %q", got[2], f.lastIDs()[1])
+				}
+				if accept := f.requests[0].Header.Get("Accept"); accept != "text/event-stream; mode="+string(tt.mode) {
+					t.Errorf("asked for %s", accept)
+				}
+			})
+		})
+	}
+}
+
 func TestFollowKeepsTheDocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answers: []answer{open(snapshot1 + ":\n" + patch2 + fault2 + "event: later\ndata: x\nid: 2-6-bb\n\n" + patch4)}}

@@ -17,14 +17,15 @@ import (
 // kept, and must not be written to.
 type Update struct {
 	ID       string            // opaque: where to resume once the update is handled
-	Type     freshet.EventType // snapshot, patch, event, error, recovered or status
+	Type     freshet.EventType // snapshot, patch, merge-patch, changes, event, error, recovered or status
 	Revision freshet.Revision  // as of ID; 0 if that is not one of Freshet's
 	Time     time.Time         // when it arrived
-	Data     []byte            // what Type says: the document, a patch (RFC 6902), a message, a fault, when it was over
+	Data     []byte            // what Type says: the document, a patch (RFC 6902 or 7396), changes of items, a message, a fault, when it was over
 	Bytes    int               // its length on the wire, with all field names; compressed, if the stream is
 
 	// Doc is the document after the update and Before the one held before it; both are nil for event
-	// topics and as long as no snapshot came.
+	// topics and as long as no snapshot came. In the mode changes the items of its arrays may stand in
+	// another order than the source has them in.
 	Doc, Before []byte
 
 	// Reset says why Doc does not follow from Before, where it does not: history-expired or id-unknown
@@ -67,14 +68,14 @@ func (s *state) apply(e sse.Event) (u Update, ok bool, err error) {
 		if s.lost {
 			u.Reset, s.lost = ResetMismatch, false
 		}
-	case freshet.TypePatch:
+	case freshet.TypePatch, freshet.TypeMergePatch, freshet.TypeChanges:
 		if s.lost || errID == nil && errHeld == nil && at.Revision <= held.Revision {
 			return Update{}, false, s.mismatch(fmt.Errorf("a patch to revision %d came where %d was held", at.Revision, held.Revision))
 		}
 		if s.doc == nil {
 			break // resumed without the document
 		}
-		if u.Doc, err = jsonpatch.Apply(s.doc, e.Data); err != nil {
+		if u.Doc, err = applied(u.Type, s.doc, e.Data); err != nil {
 			return Update{}, false, s.mismatch(fmt.Errorf("the patch to revision %d does not fit: %w", at.Revision, err))
 		}
 		s.doubtful = false
@@ -97,6 +98,17 @@ func (s *state) apply(e sse.Event) (u Update, ok bool, err error) {
 	}
 	s.id, s.doc = e.ID, u.Doc
 	return u, true, nil
+}
+
+// applied is the document after an event that says what changed.
+func applied(t freshet.EventType, doc, data []byte) ([]byte, error) {
+	switch t {
+	case freshet.TypeMergePatch:
+		return jsonpatch.ApplyMerge(doc, data)
+	case freshet.TypeChanges:
+		return jsonpatch.ApplyChanges(doc, data)
+	}
+	return jsonpatch.Apply(doc, data)
 }
 
 func (s *state) mismatch(err error) error {
@@ -123,14 +135,14 @@ type Change struct {
 	Old   json.RawMessage `json:"old,omitempty"` // what was at Path, if anything was
 }
 
-// Changes lists what the update changed, operation by operation. For a snapshot it compares Doc with
-// Before, if there is one. The list as JSON is a patch still: members that are not defined are
+// Changes lists what the update changed, operation by operation. Unless it is a patch it compares Doc with
+// Before, if there are both. The list as JSON is a patch still: members that are not defined are
 // ignored (RFC 6902 section 4).
 func (u Update) Changes() ([]Change, error) {
 	switch {
 	case u.Type == freshet.TypePatch:
 		return changes(u.Before, u.Data)
-	case u.Type == freshet.TypeSnapshot && u.Before != nil:
+	case u.Before != nil && u.Doc != nil && (u.Type == freshet.TypeSnapshot || u.Type == freshet.TypeMergePatch || u.Type == freshet.TypeChanges):
 		patch, err := jsonpatch.Diff(u.Before, u.Doc)
 		if err != nil {
 			return nil, fmt.Errorf("compare with the document before: %w", err)

@@ -57,18 +57,25 @@ what was received, and what whole documents would have been.`,
 	c.jsonFlag(cmd)
 	c.headerFlag(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.mode, "mode", "", "snapshot-patch, snapshot-only or event; the topic's default")
+	flags.StringVar(&f.mode, "mode", "", strings.Join(modeNames(), ", ")+"; the topic's default")
 	flags.StringVar(&f.from, "from", "", "start with: beginning, an event id, a time, or an age such as -15m")
 	flags.IntVarP(&f.count, "count", "n", 0, "stop after so many events")
 	flags.BoolVar(&f.doc, "doc", false, "show the whole document after each change")
 	flags.BoolVar(&f.status, "status", false, "show too when a topic becomes stale, or fresh again, and why")
 	flags.BoolVar(&f.raw, "raw", false, "show the lines of the stream as they come")
-	complete(cmd, "mode", string(freshet.ModeSnapshotPatch), string(freshet.ModeSnapshotOnly), string(freshet.ModeEvent))
+	complete(cmd, "mode", modeNames()...)
 	return cmd
 }
 
+// modeNames are those of every kind of topic.
+func modeNames() (names []string) {
+	for _, m := range slices.Concat(freshet.KindSnapshot.Modes(), freshet.KindEvent.Modes()) {
+		names = append(names, string(m))
+	}
+	return names
+}
+
 func (f subFlags) check(json bool, topics int) error {
-	modes := slices.Concat(freshet.KindSnapshot.Modes(), freshet.KindEvent.Modes())
 	styles := 0
 	for _, on := range []bool{json, f.raw, f.doc} {
 		if on {
@@ -76,8 +83,8 @@ func (f subFlags) check(json bool, topics int) error {
 		}
 	}
 	switch {
-	case f.mode != "" && !slices.Contains(modes, freshet.Mode(f.mode)):
-		return fmt.Errorf("--mode %s: use snapshot-patch, snapshot-only or event", f.mode)
+	case f.mode != "" && !slices.Contains(modeNames(), f.mode):
+		return fmt.Errorf("--mode %s: use %s", f.mode, strings.Join(modeNames(), ", "))
 	case styles > 1:
 		return errors.New("use one of --json, --raw and --doc")
 	case f.raw && topics > 1:

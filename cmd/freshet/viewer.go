@@ -33,7 +33,7 @@ func (v *viewer) show(topic string, u client.Update) error {
 	v.stats.events++
 	v.stats.received += u.Bytes
 	switch u.Type {
-	case freshet.TypeSnapshot, freshet.TypePatch:
+	case freshet.TypeSnapshot, freshet.TypePatch, freshet.TypeMergePatch, freshet.TypeChanges:
 		v.stats.full += len(u.Doc)
 	case freshet.TypeEvent:
 		v.stats.full += len(u.Data)
@@ -115,7 +115,7 @@ func (v *viewer) human(topic string, u client.Update) error {
 			about = plural(len(changes), "change") + "  "
 		}
 		b.WriteString(head + "snapshot  " + about + size(len(u.Doc)) + v.snapshotNote(u) + "\n")
-	case freshet.TypePatch:
+	case freshet.TypePatch, freshet.TypeMergePatch, freshet.TypeChanges:
 		b.WriteString(head + plural(len(changes), "change") + "  " + size(u.Bytes) + "\n")
 	}
 	b.WriteString(v.operations(changes))
@@ -135,7 +135,7 @@ func (v *viewer) snapshotNote(u client.Update) string {
 		return ""
 	}
 	if patch, err := jsonpatch.Diff(u.Before, u.Doc); err != nil || len(patch) < len(u.Doc) {
-		return "" // the mode is snapshot-only
+		return "" // the mode is snapshot-only, or has no other words for it
 	}
 	return "  " + v.cli.out.style(dim, smaller)
 }

@@ -105,7 +105,7 @@ func modeAs(t *freshet.Topic, subscriber string, asked freshet.Mode) (freshet.Mo
 	for i, m := range allowed {
 		names[i] = string(m)
 	}
-	return "", fmt.Errorf("%w: %q; this topic allows %s", freshet.ErrMode, string(asked), strings.Join(names, " and "))
+	return "", fmt.Errorf("%w: %q; this topic allows %s", freshet.ErrMode, string(asked), strings.Join(names, ", "))
 }
 
 // acceptsGzip says whether the client takes gzip (RFC 9110, 12.5.3).

@@ -214,8 +214,10 @@ func TestReadersEndWithTheDocument(t *testing.T) {
 					o.change(t)
 				}
 				feed := start(t, o.log, freshet.KindSnapshot)
-				modes := []freshet.Mode{freshet.ModeSnapshotPatch, freshet.ModeSnapshotOnly, freshet.ModeSnapshotPatch, freshet.ModeSnapshotPatch,
-					freshet.ModeMergePatch, freshet.ModeChanges, freshet.ModeMergePatch, freshet.ModeChanges}
+				modes := []freshet.Mode{
+					freshet.ModeSnapshotPatch, freshet.ModeSnapshotOnly, freshet.ModeSnapshotPatch, freshet.ModeSnapshotPatch,
+					freshet.ModeMergePatch, freshet.ModeChanges, freshet.ModeMergePatch, freshet.ModeChanges,
+				}
 				cursors, readers := make([]*fanout.Cursor, len(modes)), make([]reader, len(modes))
 				for step := range 2000 {
 					switch n := o.rand.IntN(100); {

@@ -18,7 +18,7 @@ func (s *stream) fromFreshet(e event) (*source.Item, error) {
 		}
 		s.document, s.large = e.data, time.Time{}
 		return s.payload(s.document, s.nowhere()), nil
-	case freshet.TypePatch:
+	case freshet.TypePatch, freshet.TypeMergePatch, freshet.TypeChanges:
 		return s.patched(e)
 	case freshet.TypeEvent:
 		if e.large {
@@ -46,7 +46,14 @@ func (s *stream) patched(e event) (*source.Item, error) {
 	if s.document == nil || e.large {
 		return nil, errAnew
 	}
-	next, err := jsonpatch.Apply(s.document, e.data)
+	apply := jsonpatch.Apply
+	switch freshet.EventType(e.name) { // which of them is sent is for the upstream to say
+	case freshet.TypeMergePatch:
+		apply = jsonpatch.ApplyMerge
+	case freshet.TypeChanges:
+		apply = jsonpatch.ApplyChanges
+	}
+	next, err := apply(s.document, e.data)
 	if err != nil {
 		return nil, errAnew
 	}

@@ -27,7 +27,8 @@ func TestPatchesBecomeDocuments(t *testing.T) {
 			send(w, "event: snapshot\ndata: {\"a\":1}\nid: 1\n\nevent: patch\ndata: [{\"op\":\"replace\",\"path\":\"/a\",\"value\":2.0}]\nid: 2\n\n"+
 				"event: error\ndata: {\"code\":70503,\"message\":\"s3cret\"}\nid: 3\n\nevent: recovered\ndata: {}\nid: 4\n\nevent: new\ndata: x\n\n")
 		case 2: // resumed
-			send(w, "event: patch\ndata: [{\"op\":\"add\",\"path\":\"/b\",\"value\":3}]\nid: 5\n\n")
+			send(w, "event: patch\ndata: [{\"op\":\"add\",\"path\":\"/b\",\"value\":3}]\nid: 5\n\nevent: merge-patch\ndata: {\"b\":[]}\nid: 5b\n\n"+
+				"event: changes\ndata: {\"created\":[{\"array\":\"/b\",\"key\":1,\"value\":{\"id\":1}}],\"keys\":{\"/b\":\"id\"}}\nid: 5c\n\n")
 		case 3: // does not fit
 			send(w, "event: patch\ndata: [{\"op\":\"remove\",\"path\":\"/nothing\"}]\nid: 6\n\n")
 			hang(r)
@@ -38,15 +39,15 @@ func TestPatchesBecomeDocuments(t *testing.T) {
 	})
 	to := &freshettest.Sink{}
 	stop := freshettest.Run(t, sse.Kind(), config(u, `"freshet":true`), freshettest.Env(t), to)
-	to.Await(t, `{"a":1}`, `{"a":2.0}`, `{"a":2.0,"b":3}`, `{"c":4}`)
+	to.Await(t, `{"a":1}`, `{"a":2.0}`, `{"a":2.0,"b":3}`, `{"a":2.0,"b":[]}`, `{"a":2.0,"b":[{"id":1}]}`, `{"c":4}`)
 	stop()
 	freshettest.Run(t, sse.Kind(), config(u, `"freshet":true`), freshettest.Env(t), to)
-	to.Await(t, `{"a":1}`, `{"a":2.0}`, `{"a":2.0,"b":3}`, `{"c":4}`, `{"c":5}`)
+	to.Await(t, `{"a":1}`, `{"a":2.0}`, `{"a":2.0,"b":3}`, `{"a":2.0,"b":[]}`, `{"a":2.0,"b":[{"id":1}]}`, `{"c":4}`, `{"c":5}`)
 	var ids []string
 	for _, r := range u.requests() {
 		ids = append(ids, r.Header.Get("Last-Event-Id"))
 	}
-	if got := strings.Join(ids, ","); got != ",4,5,," {
+	if got := strings.Join(ids, ","); got != ",4,5c,," {
 		t.Errorf("asked for what comes after %q", got)
 	}
 	if f := to.Faults(); len(f) != 2 || f[0].Code != 70503 || strings.Contains(f[0].Message, "s3cret") || f[1].Code != freshet.FaultFormat {
