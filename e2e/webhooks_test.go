@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,6 +235,38 @@ func TestWebhookScript(t *testing.T) {
 	if log.Total != 1 || log.Items[0].Request.Body != "2" || !strings.Contains(log.Items[0].Request.Headers, "webhook-signature: v1,") {
 		t.Errorf("the exchange of the last event is %+v", log)
 	}
+}
+
+// While an endpoint fails, only what is tried again goes to it: what other subscriptions have for it waits until
+// something is accepted there.
+func TestWebhookCircuit(t *testing.T) {
+	t.Parallel()
+	var works atomic.Bool
+	h := newHook(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		if !works.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	s := serve(t, pushed)
+	s.subscribe("log", `{"id":"a","type":"webhook","config":{"url":"`+h.URL+`/?a","retries":[`+strings.Repeat(`"PT0.1S",`, 50)+`"PT1S"]}}`)
+	s.subscribe("doc", `{"id":"b","type":"webhook","config":{"url":"`+h.URL+`/?b","retries":["PT1H"]}}`)
+	if err := s.publish("log", "1"); err != nil {
+		t.Fatal(err)
+	}
+	failed := h.await(t, 6)
+	if err := s.publish("doc", "2"); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range h.await(t, len(failed)+5) {
+		if c.body != "1" {
+			t.Fatalf("request %d is %+v", i, c)
+		}
+	}
+	if _, metrics := s.get("/metrics"); !strings.Contains(metrics, "freshet_delivery_circuits_open 1\n") {
+		t.Error("no metric tells of it")
+	}
+	works.Store(true)
+	s.awaitSubscription("b", func(s subscription) bool { return s.Progress.Lag == 0 && s.Progress.EventID != "" })
 }
 
 // 410 suspends, an exhausted schedule disables and is told, and an active status lets it go on where it was.

@@ -32,12 +32,13 @@ type Config struct {
 // them.
 type Deliveries struct {
 	Config
-	lanes  *lanes
-	places *places
-	meters *meters
-	base   context.Context //nolint:containedctx // of all workers; ended by Close
-	stop   context.CancelFunc
-	halts  sync.WaitGroup
+	lanes    *lanes
+	circuits *circuits
+	places   *places
+	meters   *meters
+	base     context.Context //nolint:containedctx // of all workers; ended by Close
+	stop     context.CancelFunc
+	halts    sync.WaitGroup
 
 	mu  sync.Mutex
 	all map[freshet.SubscriptionID]*entry
@@ -56,7 +57,7 @@ func Open(ctx context.Context, c Config) (*Deliveries, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Deliveries{Config: c, lanes: newLanes(), places: places, all: map[freshet.SubscriptionID]*entry{}}
+	d := &Deliveries{Config: c, lanes: newLanes(), circuits: &circuits{log: c.Log, all: map[string]*circuit{}}, places: places, all: map[freshet.SubscriptionID]*entry{}}
 	d.base, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.meters = newMeters(c.Metrics, d)
 	return d, nil
@@ -104,9 +105,12 @@ func (d *Deliveries) newWorker(kind Kind, s *freshet.Subscription) (*worker, err
 	if err != nil {
 		return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
 	}
-	w := &worker{d: d, sub: s, target: target, schedule: Standard(), parallel: 1, log: env.Log, done: make(chan struct{}), place: d.places.get(s.ID)}
+	w := &worker{d: d, sub: s, target: target, schedule: Standard(), parallel: 1, endpoint: string(s.ID), log: env.Log, done: make(chan struct{}), place: d.places.get(s.ID)}
 	if p, ok := target.(Planned); ok {
 		w.schedule, w.parallel = p.Plan()
+	}
+	if e, ok := target.(Endpointed); ok {
+		w.endpoint = e.Endpoint()
 	}
 	return w, nil
 }

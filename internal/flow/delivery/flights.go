@@ -7,18 +7,15 @@ import (
 )
 
 // flights are deliveries under way in parallel. The cursor follows those that are done, up to the first that
-// is not. While several fail in a row no others are begun: those that are tried again show when the receiver is
-// back.
+// is not.
 type flights struct {
 	running sync.WaitGroup
 	room    chan struct{}
 	ended   chan struct{} // closed where the subscription stops, with err
 
-	mu       sync.Mutex
-	all      []*flight // in the order of their events
-	err      error
-	failures int           // in a row
-	calm     chan struct{} // closed at the next success; nil: nothing waits for it
+	mu  sync.Mutex
+	all []*flight // in the order of their events
+	err error
 }
 
 type flight struct {
@@ -37,15 +34,6 @@ func (f *flights) launch(ctx context.Context, w *worker, group []Message) error 
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-	if calm := f.troubled(); calm != nil {
-		select {
-		case <-calm:
-		case <-f.ended:
-			return f.err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
 	one := &flight{group: group}
 	f.mu.Lock()
@@ -69,9 +57,6 @@ func (f *flights) fly(ctx context.Context, w *worker, one *flight) {
 			f.landed(w, one)
 			return
 		}
-		f.mu.Lock()
-		f.failures++
-		f.mu.Unlock()
 		if stop := w.failed(ctx, d, err); stop != nil {
 			f.stop(stop)
 			return
@@ -91,10 +76,6 @@ func (f *flights) landed(w *worker, one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	one.done = true
-	if f.failures = 0; f.calm != nil {
-		close(f.calm)
-		f.calm = nil
-	}
 	n := 0
 	for n < len(f.all) && f.all[n].done {
 		n++
@@ -103,20 +84,6 @@ func (f *flights) landed(w *worker, one *flight) {
 		w.delivered(f.all[n-1].group)
 		f.all = f.all[n:]
 	}
-}
-
-// troubled is closed when the receiver accepts something again; nil where it does.
-func (f *flights) troubled() <-chan struct{} {
-	const many = 5
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.failures < many {
-		return nil
-	}
-	if f.calm == nil {
-		f.calm = make(chan struct{})
-	}
-	return f.calm
 }
 
 func (f *flights) stop(err error) {

@@ -81,6 +81,9 @@ type Target interface {
 	Close()
 }
 
+// An Endpointed target names where its deliveries go, without secrets. Targets of one name share what is known of it.
+type Endpointed interface{ Endpoint() string }
+
 // A Refusal is why an attempt failed, where that matters for what comes next.
 type Refusal struct {
 	Err        error

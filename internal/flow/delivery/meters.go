@@ -41,10 +41,15 @@ func (m *meters) attempt(kind string, err error, took time.Duration, events int)
 	m.seconds.WithLabelValues(kind).Observe(took.Seconds())
 }
 
+var circuitsDesc = prometheus.NewDesc("freshet_delivery_circuits_open", "Endpoints that fail, to which new deliveries wait.", nil, nil) //nolint:gochecknoglobals // a constant
+
 var subscriptionsDesc = prometheus.NewDesc("freshet_subscriptions", "Stored subscriptions, by their type and status.", []string{"type", "status"}, nil) //nolint:gochecknoglobals // a constant
 
 // Describe is part of prometheus.Collector.
-func (d *Deliveries) Describe(ch chan<- *prometheus.Desc) { ch <- subscriptionsDesc }
+func (d *Deliveries) Describe(ch chan<- *prometheus.Desc) {
+	ch <- subscriptionsDesc
+	ch <- circuitsDesc
+}
 
 // Collect is part of prometheus.Collector.
 func (d *Deliveries) Collect(ch chan<- prometheus.Metric) {
@@ -54,6 +59,7 @@ func (d *Deliveries) Collect(ch chan<- prometheus.Metric) {
 		counts[[2]string{s.sub.Type, string(s.sub.Status)}]++
 	}
 	d.mu.Unlock()
+	ch <- prometheus.MustNewConstMetric(circuitsDesc, prometheus.GaugeValue, float64(d.circuits.open()))
 	for by, n := range counts {
 		ch <- prometheus.MustNewConstMetric(subscriptionsDesc, prometheus.GaugeValue, float64(n), by[0], by[1])
 	}

@@ -27,7 +27,8 @@ type worker struct {
 	sub      *freshet.Subscription // replaced with the worker, never changed
 	target   Target
 	schedule []freshet.Duration
-	parallel int // deliveries at a time; 1: in order
+	parallel int    // deliveries at a time; 1: in order
+	endpoint string // where they go, as circuits know it
 	log      *slog.Logger
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -257,6 +258,9 @@ func (w *worker) delivery(group []Message, attempt int) *Delivery {
 
 // attempt makes one attempt, in its lane, and writes it down.
 func (w *worker) attempt(ctx context.Context, d *Delivery) error {
+	if d.Purpose == PurposeEvent && d.Attempt == 1 && !w.d.circuits.pass(ctx, w.endpoint) {
+		return ctx.Err()
+	}
 	w.mu.Lock()
 	slow := w.slow
 	w.mu.Unlock()
@@ -273,6 +277,9 @@ func (w *worker) attempt(ctx context.Context, d *Delivery) error {
 	w.mu.Unlock()
 	if err != nil {
 		d.wait, d.more = w.wait(d.Attempt, err)
+	}
+	if ctx.Err() == nil { // an attempt that was broken off says nothing of the endpoint
+		w.d.circuits.report(w.endpoint, err)
 	}
 	w.d.meters.attempt(w.sub.Type, err, took, len(d.Messages))
 	w.record(ctx, d, start, took, err)

@@ -90,6 +90,9 @@ func (t *target) newClient() (*fasthttp.HostClient, error) {
 	return c, nil
 }
 
+// Endpoint is the address, without its query.
+func (t *target) Endpoint() string { return egress.Show(t.at) }
+
 func (t *target) dial(address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
 	defer cancel()
