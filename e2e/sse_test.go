@@ -95,8 +95,9 @@ func open(ctx context.Context, client *http.Client, url, id string) (*http.Respo
 // A replica is what a reader of a topic holds. Each event is judged when it is applied, so that a
 // patch that does not fit or a revision out of order fails the test where it happens.
 type replica struct {
-	client    *http.Client       // nil: the usual one
-	want      func(n int) string // the document whose member n is n, where any is to be judged
+	client    *http.Client        // nil: the usual one
+	want      func(n int) string  // the document whose member n is n, where any is to be judged
+	canon     func(string) string // of a document that is judged; nil: canonical
 	id        string
 	pos       freshet.Position
 	doc       any    // as the patches make it
@@ -161,6 +162,12 @@ func (r *replica) apply(f frame) error {
 	case "patch":
 		r.patches++
 		r.doc, err = applyPatch(r.doc, []byte(f.data))
+	case "merge-patch":
+		r.patches++
+		r.doc, err = mergePatch(r.doc, []byte(f.data))
+	case "changes":
+		r.patches++
+		r.doc, err = applyChanges(r.doc, []byte(f.data))
 	default:
 		err = errors.New("is of a type that a snapshot topic does not have")
 	}
@@ -168,8 +175,12 @@ func (r *replica) apply(f frame) error {
 		return fmt.Errorf("%s %s: %w: %s", f.event, f.id, err, f.data)
 	}
 	r.id, r.pos, r.text = f.id, pos, encode(r.doc)
-	if r.want != nil && r.text != canonical(r.want(version(r.text))) {
-		return fmt.Errorf("%s %s leads to\n%s\nwant\n%s", f.event, f.id, r.text, canonical(r.want(version(r.text))))
+	canon := canonical
+	if r.canon != nil {
+		canon = r.canon
+	}
+	if r.want != nil && canon(r.text) != canon(r.want(version(r.text))) {
+		return fmt.Errorf("%s %s leads to\n%s\nwant\n%s", f.event, f.id, canon(r.text), canon(r.want(version(r.text))))
 	}
 	return nil
 }
