@@ -130,8 +130,6 @@ func (c *checker) behind(s *freshet.Subscription, topic *freshet.Topic) {
 		c.mistake("/behind", "is of no use with topics of the kind event, whose messages are never skipped")
 	case s.Behind == delivery.BehindAll && connects(s.Type):
 		c.mistake("/behind", "all is for subscriptions that are sent to, not for type %s", s.Type)
-	case s.Behind == delivery.BehindAll && s.Mode != "" && s.Mode != freshet.ModeSnapshotPatch && s.Mode != freshet.ModeSnapshotOnly:
-		c.mistake("/behind", "all is possible with the modes snapshot-patch and snapshot-only")
 	}
 }
 

@@ -17,7 +17,7 @@ type walker struct {
 	mode   freshet.Mode
 	every  bool           // of a snapshot topic: each revision
 	cursor *fanout.Cursor // of every it passes on all that there is
-	doc    []byte         // of every, snapshot-only: the document that the receiver has; nil: not known
+	doc    []byte         // of every, in modes that need it: the document that the receiver has; nil: not known
 	opens  bool           // of every: what comes next is the document that the rest follows
 	of     freshet.SubscriptionID
 }
@@ -131,7 +131,7 @@ func (w *walker) resume(ctx context.Context, at freshet.Position) error {
 	default:
 		w.cursor = cursor
 	}
-	if w.every && w.mode == freshet.ModeSnapshotOnly && resumed {
+	if w.every && w.mode != freshet.ModeSnapshotPatch && resumed {
 		doc, err := w.feed.AtEvent(ctx, at)
 		if err != nil {
 			w.restart(fanout.ResetExpired)
@@ -181,17 +181,13 @@ func (w *walker) each(ctx context.Context, messages []Message) ([]Message, error
 		case m.Type == freshet.TypeError && m.Sequence == 0: // the history has not all that is missing
 			w.restart(fanout.ResetExpired)
 			return messages[:i], nil
-		case m.Type == freshet.TypeSnapshot:
-			w.doc = m.Data
-		case m.Type == freshet.TypePatch && w.mode == freshet.ModeSnapshotOnly:
-			doc, err := jsonpatch.Apply(w.doc, m.Data)
-			if err != nil {
+		case m.Type == freshet.TypeSnapshot || m.Type == freshet.TypePatch && w.mode != freshet.ModeSnapshotPatch:
+			if err := w.told(m); err != nil {
 				return nil, fmt.Errorf("rebuild revision %d: %w", m.Revision, err)
 			}
-			w.doc, m.Type, m.Data = doc, freshet.TypeSnapshot, doc
 		}
 	}
-	if w.mode != freshet.ModeSnapshotOnly {
+	if w.mode == freshet.ModeSnapshotPatch {
 		w.doc = nil
 	}
 	if w.opens && len(messages) > 0 { // from the document on all is passed on
@@ -203,4 +199,20 @@ func (w *walker) each(ctx context.Context, messages []Message) ([]Message, error
 		w.doc = doc
 	}
 	return messages, nil
+}
+
+// told makes a change what the mode wants of it, and takes note of the document that it leads to.
+func (w *walker) told(m *Message) (err error) {
+	before, snapshot := w.doc, m.Event
+	if m.Type == freshet.TypePatch {
+		snapshot.Type = freshet.TypeSnapshot
+		if snapshot.Data, err = jsonpatch.Apply(before, m.Data); err != nil {
+			return err
+		}
+	}
+	w.doc, m.Event = snapshot.Data, snapshot
+	if before != nil && !w.opens && m.Reset == "" && fanout.Stepwise(w.mode) {
+		m.Event, err = w.feed.Step(w.mode, before, snapshot)
+	}
+	return err
 }

@@ -48,8 +48,8 @@ type place struct {
 	faulty bool // the last that it was told was that the topic is not up to date
 }
 
-// stepwise says whether every event of a mode is composed. Of others only those are that stand for several.
-func stepwise(m freshet.Mode) bool { return m == freshet.ModeMergePatch || m == freshet.ModeChanges }
+// Stepwise says whether every event of a mode is composed. Of others only those are that stand for several.
+func Stepwise(m freshet.Mode) bool { return m == freshet.ModeMergePatch || m == freshet.ModeChanges }
 
 // setKeys says by which members the items of arrays are known.
 func (c *composer) setKeys(keys map[string]string) error {
@@ -84,7 +84,7 @@ func (c *composer) revised() {
 func (c *composer) compose(p place, target *Entry, document func() ([]byte, error)) []*Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if stepwise(p.mode) {
+	if Stepwise(p.mode) {
 		c.wanted.Store(keepFor)
 	}
 	if c.target != target {
@@ -113,7 +113,7 @@ func (c *composer) makeLocked(p place, document func() ([]byte, error)) []*Entry
 		return []*Entry{c.target}
 	}
 	e := &Entry{Event: freshet.Event{Position: c.target.Position, Time: c.target.Time}}
-	switch ok := c.tellLocked(&e.Event, p.mode, old); {
+	switch ok := c.tellLocked(&e.Event, p.mode, old, c.to); {
 	case !ok:
 		return []*Entry{c.target}
 	case len(e.Data) > 0:
@@ -125,23 +125,53 @@ func (c *composer) makeLocked(p place, document func() ([]byte, error)) []*Entry
 	return []*Entry{e}
 }
 
-// tellLocked makes an event lead from a document to the target; it has no data where there is nothing to tell.
-// It reports false where the whole target is better.
-func (c *composer) tellLocked(ev *freshet.Event, mode freshet.Mode, old *jsonpatch.Document) (ok bool) {
+// tellLocked makes an event lead from a document to another; it has no data where there is nothing to tell.
+// It reports false where the whole document is better.
+func (c *composer) tellLocked(ev *freshet.Event, mode freshet.Mode, old, now *jsonpatch.Document) (ok bool) {
+	if c.differ == nil {
+		c.differ = new(jsonpatch.Differ)
+	}
+	size := len(now.Bytes())
 	switch mode {
 	case freshet.ModeMergePatch:
 		ev.Type = freshet.TypeMergePatch
-		ev.Data, ok = c.differ.AppendMerge(nil, old, c.to)
-		return ok && len(ev.Data) < len(c.target.Data)
+		ev.Data, ok = c.differ.AppendMerge(nil, old, now)
+		return ok && len(ev.Data) < size
 	case freshet.ModeChanges: // as large as they are: who asks for them wants to know what became of which item
 		ev.Type = freshet.TypeChanges
-		ev.Data, ok = c.differ.AppendChanges(nil, old, c.to)
+		ev.Data, ok = c.differ.AppendChanges(nil, old, now)
 		return ok
 	}
 	var stats jsonpatch.Stats
 	ev.Type = freshet.TypePatch
-	ev.Data, stats = c.differ.Append(nil, old, c.to)
-	return !stats.Whole && len(ev.Data) < len(c.target.Data)
+	ev.Data, stats = c.differ.Append(nil, old, now)
+	return !stats.Whole && len(ev.Data) < size
+}
+
+// Step is what a snapshot is in one of the stepwise modes for a reader who has the revision before: an event that
+// leads there, or the snapshot. Where only the order of items changed the event says that nothing did.
+func (f *Feed) Step(mode freshet.Mode, before []byte, snapshot freshet.Event) (freshet.Event, error) {
+	old, err := jsonpatch.Parse(before, StoredLimits)
+	if err != nil {
+		return freshet.Event{}, fmt.Errorf("read the document before: %w", err)
+	}
+	now := new(jsonpatch.Document)
+	if err := now.Parse(snapshot.Data, old, StoredLimits); err != nil {
+		return freshet.Event{}, fmt.Errorf("read the document: %w", err)
+	}
+	c := &f.composer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ev := snapshot
+	switch ok := c.tellLocked(&ev, mode, old, now); {
+	case !ok:
+		return snapshot, nil
+	case len(ev.Data) == 0 && mode == freshet.ModeChanges:
+		ev.Data = []byte(`{"created":[],"updated":[],"deleted":[]}`)
+	case len(ev.Data) == 0:
+		ev.Data = []byte(`{}`)
+	}
+	return ev, nil
 }
 
 // documentsLocked sees to it that the target is parsed, and returns the document of the reader.
@@ -166,9 +196,6 @@ func (c *composer) documentsLocked(p place, document func() ([]byte, error)) (ol
 			return nil, fmt.Errorf("read the document: %w", err)
 		}
 		c.to = to
-	}
-	if c.differ == nil {
-		c.differ = new(jsonpatch.Differ)
 	}
 	return old, nil
 }

@@ -157,3 +157,29 @@ func TestModesResumeFromTheJournal(t *testing.T) {
 		}
 	})
 }
+
+// Whoever walks along the history is told of each revision by itself, the order of items alone included.
+func TestStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := start(t, newLog(), freshet.KindSnapshot)
+		for _, tt := range []struct {
+			mode              freshet.Mode
+			before, now, want string
+		}{
+			{freshet.ModeMergePatch, doc1, doc2, `merge-patch 7 {"n":2,"l":[{"id":2,"q":2},{"id":1,"q":1}]}`},
+			{freshet.ModeMergePatch, doc4, doc5, `snapshot 7 ` + doc5},
+			{freshet.ModeMergePatch, doc4, doc4, `merge-patch 7 {}`},
+			{freshet.ModeChanges, doc3, doc4, `changes 7 {"created":[],"updated":[],"deleted":[]}`},
+			{freshet.ModeChanges, doc1, doc2, `changes 7 {"created":[],"updated":[],"deleted":[],"patch":[{"op":"replace","path":"/n","value":2}]}`},
+			{freshet.ModeChanges, doc1, `[]`, `snapshot 7 []`},
+		} {
+			ev, err := feed.Step(tt.mode, []byte(tt.before), freshet.Event{Position: freshet.Position{Revision: 7}, Type: freshet.TypeSnapshot, Data: []byte(tt.now)})
+			if got := fmt.Sprintf("%s %d %s", ev.Type, ev.Revision, ev.Data); err != nil || got != tt.want {
+				t.Errorf("%s from %s: %s, %v; want %s", tt.mode, tt.before, got, err, tt.want)
+			}
+		}
+		if _, err := feed.Step(freshet.ModeChanges, []byte(`{`), freshet.Event{Data: []byte(doc1)}); err == nil {
+			t.Error("half a document is one")
+		}
+	})
+}
