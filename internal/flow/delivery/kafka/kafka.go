@@ -43,7 +43,7 @@ func (c *config) Check(v *settings.Verdict) {
 	c.Persistence.Check(v)
 }
 
-const notes = `Each event is a record with the event's data as its value, and the event's time as its own. An event is delivered once all replicas that are in sync have it (acks=all). The producer is idempotent: what is sent again because a broker did not answer is written once, and in its order. Only a crash or a restart here may repeat what was under way.
+const notes = `Each event is a record with the event's data as its value, and the event's time as its own. An event is delivered once all replicas that are in sync have it (acks=all). The producer is idempotent: what is sent again because a broker did not answer is written once, and in its order. Only a crash or restart here, or a change of the subscription, may repeat what was under way.
 
 **Order.** Records of one key are in one partition, which keeps their order; the default key is the same for all events of the topic. ` + "`keyPointer`" + ` spreads them over the partitions by what they are about. Where a record cannot be written, none after it is until it can.
 

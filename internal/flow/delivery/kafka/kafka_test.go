@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,8 +134,13 @@ func TestFormats(t *testing.T) {
 // A batch is as many records, in their order, and confirmed as a whole.
 func TestBatch(t *testing.T) {
 	t.Parallel()
-	c, _ := fake(t, 3)
+	c, k := fake(t, 3)
 	to := c.target("")
+	var acks atomic.Int32
+	k.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		acks.Store(int32(r.(*kmsg.ProduceRequest).Acks))
+		return nil, nil, false
+	})
 	for i := range 3 {
 		d := brokers.Delivery(i*500, 500)
 		if err := to.Deliver(t.Context(), d); err != nil {
@@ -150,6 +156,9 @@ func TestBatch(t *testing.T) {
 	}
 	if !slices.Equal(got, brokers.Numbers(0, 1500)) {
 		t.Errorf("not in order: %.200v", got)
+	}
+	if acks.Load() != -1 {
+		t.Errorf("acks: %d, want -1: all that are in sync", acks.Load())
 	}
 }
 
@@ -198,9 +207,9 @@ func TestSlowBroker(t *testing.T) {
 	})
 	const unknown = "it is not known whether they have it"
 	for range 2 {
-		d := brokers.Delivery(1, 1)
-		if err := to.Deliver(t.Context(), d); err == nil || !strings.Contains(err.Error(), unknown) || d.Exchange.Response != nil {
-			t.Fatalf("%v, %+v", err, d.Exchange)
+		d, began := brokers.Delivery(1, 1), time.Now()
+		if err := to.Deliver(t.Context(), d); err == nil || !strings.Contains(err.Error(), unknown) || d.Exchange.Response != nil || time.Since(began) > 5*time.Second {
+			t.Fatalf("%v after %v, %+v", err, time.Since(began), d.Exchange)
 		}
 	}
 	if err := to.Deliver(t.Context(), brokers.Delivery(2, 1)); err == nil || !strings.Contains(err.Error(), unknown) {
@@ -286,8 +295,9 @@ func TestClose(t *testing.T) {
 	if err := to.Deliver(t.Context(), of(`1`)); err != nil {
 		t.Fatal(err)
 	}
+	release := make(chan struct{})
 	k.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		k.SleepControl(func() { <-t.Context().Done() })
+		k.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
 	done := make(chan error, 1)
@@ -299,6 +309,7 @@ func TestClose(t *testing.T) {
 	if err := <-done; err == nil || time.Since(began) > 2*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
+	close(release)
 	if err := to.Deliver(t.Context(), of(`3`)); err == nil {
 		t.Error("it delivers after it was closed")
 	}

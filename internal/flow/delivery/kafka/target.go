@@ -147,6 +147,7 @@ func (t *target) options() []kgo.Opt {
 	}
 	options := []kgo.Opt{
 		kgo.ClientID("freshet"),
+		kgo.ConnIdleTimeout(9 * time.Minute), // as Kafka's own client: logging in for each of a few events takes longer than they do
 		kgo.DefaultProduceTopic(t.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()), // the producer is idempotent by default
 		kgo.ProducerLinger(0),              // what is to be sent together is there together

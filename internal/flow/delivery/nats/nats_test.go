@@ -209,7 +209,7 @@ func TestCredentials(t *testing.T) {
 	address, _ := start(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "u", Password: "s3cret"}, {
 			Username: "limited", Password: "s3cret",
-			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Allow: []string{"_MINE.>"}}, Publish: &server.SubjectPermission{Allow: []string{"topic", "a"}}},
+			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Allow: []string{"_MINE.>"}}, Publish: &server.SubjectPermission{Allow: []string{"topic", "event"}}},
 		}}
 		o.Nkeys = []*server.NkeyUser{{Nkey: public}}
 	})
@@ -242,6 +242,15 @@ func TestCredentials(t *testing.T) {
 		if text, _ := json.Marshal(d.Exchange); strings.Contains(string(text), "s3cret") {
 			t.Errorf("%s: a secret is in %s", tt.options, text)
 		}
+	}
+	to := brokers.Target(t, nats.Kind(), config(address, `,"user":"limited","password":"s3cret","subject":"{type}"`), delivery.FormatRaw, nil, env)
+	d := brokers.Delivery(0, 1)
+	d.Messages[0].Type = freshet.TypeError
+	if err := to.Deliver(t.Context(), d); err == nil {
+		t.Error("what is not allowed is delivered")
+	}
+	if err := to.Deliver(t.Context(), brokers.Delivery(0, 1)); err != nil {
+		t.Errorf("after what is not allowed, what is: %v", err)
 	}
 }
 
@@ -289,7 +298,7 @@ func TestTLS(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	address, s := start(t, func(o *server.Options) { o.MaxPayload = 100_000 })
-	_, js := dial(t, address)
+	_, js := dial(t, address, client.NoReconnect())
 	full := stream(t, js, jetstream.StreamConfig{Name: "FULL", Subjects: []string{"full"}, MaxMsgs: 2, Discard: jetstream.DiscardNew})
 	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
 	large := brokers.Delivery(0, 1)
@@ -335,9 +344,11 @@ func TestRefusals(t *testing.T) {
 	for _, c := range connections.Conns {
 		_ = s.DisconnectClientByID(c.Cid)
 	}
-	freshettest.WaitFor(t, 10*time.Second, "a connection that the server has closed meanwhile is made anew", func() bool {
-		return to.Deliver(t.Context(), brokers.Delivery(10, 1)) == nil
-	})
+	freshettest.WaitFor(t, 10*time.Second, "the connections are closed", func() bool { return s.NumClients() == 0 })
+	time.Sleep(300 * time.Millisecond) // so that the other end has heard of it
+	if err := to.Deliver(t.Context(), brokers.Delivery(10, 1)); err != nil {
+		t.Error("over a connection that the server has closed meanwhile:", err)
+	}
 }
 
 func TestConfig(t *testing.T) {

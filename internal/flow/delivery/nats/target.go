@@ -100,7 +100,6 @@ func (t *target) connected(ctx context.Context) (*link, error) {
 	ended, end := context.WithCancelCause(base)
 	stop := context.AfterFunc(ctx, cancel)
 	nc, err := t.Connect(base, t.env, "freshet "+string(t.env.Topic), func(o *nats.Options) {
-		o.Timeout = min(o.Timeout, time.Duration(t.Timeout))
 		o.ClosedCB = func(*nats.Conn) {
 			end(nats.ErrConnectionClosed)
 			cancel()
