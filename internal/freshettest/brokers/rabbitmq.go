@@ -23,6 +23,8 @@ type RabbitMQ struct {
 	Address string // host:port
 	Secured string // host:port with TLS
 	Folder  string // where its certificate is, cert.pem
+
+	environment []string
 }
 
 // StartRabbitMQ starts one, and returns once it can be used. It takes some seconds: what needs one shares it.
@@ -53,15 +55,30 @@ func StartRabbitMQ(t testing.TB) *RabbitMQ {
 		return exec.Command(mapper, "-address", "127.0.0.1", "-port", fmt.Sprint(epmd)) //nolint:gosec,noctx // Process ends it
 	})
 	dist := freshettest.Port(t)
+	b.environment = append(os.Environ(), "HOME="+b.Folder, "RABBITMQ_HOME=", "RABBITMQ_NODENAME=freshet@localhost", "RABBITMQ_CONFIG_FILE="+b.Folder+"/rabbitmq.conf",
+		"RABBITMQ_MNESIA_BASE="+b.Folder+"/mnesia", "RABBITMQ_LOG_BASE="+b.Folder+"/log", "RABBITMQ_LOGS=-", "RABBITMQ_ENABLED_PLUGINS_FILE="+b.Folder+"/plugins",
+		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", dist), fmt.Sprintf("ERL_EPMD_PORT=%d", epmd), "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}")
 	b.Process = freshettest.Start(t, b.Address, func() *exec.Cmd {
 		cmd := exec.Command(program) //nolint:gosec,noctx // Process ends it
-		cmd.Env = append(os.Environ(), "HOME="+b.Folder, "RABBITMQ_HOME=", "RABBITMQ_NODENAME=freshet@localhost", "RABBITMQ_CONFIG_FILE="+b.Folder+"/rabbitmq.conf",
-			"RABBITMQ_MNESIA_BASE="+b.Folder+"/mnesia", "RABBITMQ_LOG_BASE="+b.Folder+"/log", "RABBITMQ_LOGS=-", "RABBITMQ_ENABLED_PLUGINS_FILE="+b.Folder+"/plugins",
-			fmt.Sprintf("RABBITMQ_DIST_PORT=%d", dist), fmt.Sprintf("ERL_EPMD_PORT=%d", epmd), "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}")
+		cmd.Env = b.environment
 		return cmd
 	})
 	b.Channel(t)
 	return b
+}
+
+// Control has the broker do something, as its administrators have, such as "set_vm_memory_high_watermark", "0.4".
+func (b *RabbitMQ) Control(t testing.TB, args ...string) {
+	t.Helper()
+	program := "/usr/lib/rabbitmq/bin/rabbitmqctl"
+	if _, err := os.Stat(program); err != nil {
+		program = freshettest.Program(t, "apt-get install rabbitmq-server", "rabbitmqctl")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...) //nolint:gosec // the test says what
+	cmd.Env = b.environment
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("rabbitmqctl %v: %v: %s", args, err, out)
+	}
 }
 
 // Channel opens one, on which messages are confirmed, as soon as the broker takes connections.

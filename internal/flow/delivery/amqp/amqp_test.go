@@ -18,6 +18,7 @@ import (
 	"freshet/internal/app"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/amqp"
+	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
 	"freshet/internal/freshettest/gateway"
 	"freshet/internal/settings"
@@ -26,6 +27,7 @@ import (
 func TestBroker(t *testing.T) {
 	b := brokers.StartRabbitMQ(t)
 	t.Run("outage", func(t *testing.T) { outage(t, b) })
+	t.Run("blocked", func(t *testing.T) { blocked(t, b) })
 	t.Run("others", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *brokers.RabbitMQ){"options": options, "formats": formats, "refused": refused, "batch": batch, "anew": anew, "access": access, "TLS": overTLS} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); test(t, b) })
@@ -96,6 +98,28 @@ func outage(t *testing.T, b *brokers.RabbitMQ) {
 		}
 		ids[d.MessageId] = string(d.Body)
 	}
+}
+
+// A broker that takes no messages, for want of memory, is said to be so, and gets them once it takes them again.
+func blocked(t *testing.T, b *brokers.RabbitMQ) {
+	b.Declare(t, "blocked", nil)
+	target := brokers.Target(t, amqp.Kind(), config(b, `,"routingKey":"blocked","timeout":"PT0.5S"`), "", nil, brokers.Env(t))
+	if err := target.Deliver(t.Context(), brokers.Delivery(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	b.Control(t, "set_vm_memory_high_watermark", "0.00001")
+	var err error
+	freshettest.WaitFor(t, 10*time.Second, "the broker blocks", func() bool {
+		err = target.Deliver(t.Context(), brokers.Delivery(1, 1))
+		return err != nil
+	})
+	if !strings.Contains(err.Error(), "the broker takes no messages for now: low on memory") {
+		t.Error(err)
+	}
+	b.Control(t, "set_vm_memory_high_watermark", "0.4")
+	freshettest.WaitFor(t, 10*time.Second, "the broker takes messages", func() bool {
+		return target.Deliver(t.Context(), brokers.Delivery(1, 1)) == nil
+	})
 }
 
 // Each option does something.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
@@ -21,6 +22,9 @@ const (
 	// leave is how long the broker may take to say goodbye.
 	leave = 200 * time.Millisecond
 )
+
+// errBlocked says that the broker has told everybody to wait.
+var errBlocked = errors.New("the broker takes no messages for now")
 
 // A target publishes to one exchange.
 type target struct {
@@ -42,6 +46,8 @@ type session struct {
 	channel *rabbit.Channel
 	ended   <-chan *rabbit.Error
 	refused <-chan rabbit.Return // messages that no queue takes; has room for all that are under way
+	blocked atomic.Value         // of string: why the broker takes nothing for now; "": it does
+	wg      sync.WaitGroup
 }
 
 // Deliver publishes the messages, and waits until all of them are confirmed.
@@ -62,8 +68,12 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() }) // what is being written waits no longer
 		err = t.publish(ctx, s, d, all, keys)
-		if !stop() && err != nil && ctx.Err() != nil {
+		stop()
+		if err != nil && ctx.Err() != nil {
 			err = ctx.Err()
+			if why, _ := s.blocked.Load().(string); why != "" {
+				err = fmt.Errorf("%w: %s", errBlocked, why)
+			}
 		}
 		if _, told := errors.AsType[*delivery.Refusal](err); err != nil && !told {
 			t.drop(s)
@@ -106,6 +116,12 @@ func (t *target) connect(ctx context.Context) (*session, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
 	defer stop()
+	blocked := s.conn.NotifyBlocked(make(chan rabbit.Blocking, 1)) // closed with the connection
+	s.wg.Go(func() {
+		for b := range blocked {
+			s.blocked.Store(b.Reason)
+		}
+	})
 	if s.channel, err = s.conn.Channel(); err == nil {
 		s.ended = s.channel.NotifyClose(make(chan *rabbit.Error, 1))
 		if t.Mandatory {
@@ -236,4 +252,5 @@ func (t *target) Close() {
 func (s *session) close() {
 	_ = s.conn.CloseDeadline(time.Now().Add(leave)) // a politeness
 	_ = s.raw.Close()
+	s.wg.Wait()
 }

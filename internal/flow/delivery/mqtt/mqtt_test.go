@@ -138,6 +138,32 @@ func TestWishes(t *testing.T) {
 	}
 }
 
+// A connection on which the server said what makes no sense is given up, and the next attempt has another.
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	s := listen(t)
+	connections := 0
+	s.serve(packets.Properties{}, func(c *client) {
+		if connections++; connections == 1 {
+			for {
+				p, ok := c.next().(*packets.Publish)
+				if !ok {
+					return
+				}
+				c.send(&packets.Pubrec{PacketID: p.PacketID, Properties: &packets.Properties{}}) // of a message of quality 1
+			}
+		}
+		acknowledge(0)(c)
+	})
+	target := brokers.Target(t, mqtt.Kind(), config(s.address(), ""), "", nil, brokers.Env(t))
+	if err := target.Deliver(t.Context(), brokers.Delivery(0, 1)); err == nil || !strings.Contains(err.Error(), "does not speak MQTT 5") {
+		t.Error(err)
+	}
+	if err := target.Deliver(t.Context(), brokers.Delivery(0, 1)); err != nil {
+		t.Error(err)
+	}
+}
+
 // No more messages are under way than the server wants.
 func TestReceiveMaximum(t *testing.T) {
 	t.Parallel()

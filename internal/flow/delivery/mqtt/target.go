@@ -42,7 +42,8 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 		var said string
 		stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // what is being written waits no longer
 		said, err = s.publish(ctx, messages)
-		if !stop() && err != nil && ctx.Err() != nil {
+		stop()
+		if err != nil && ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		if said != "" {
