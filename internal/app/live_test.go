@@ -213,6 +213,8 @@ func streamModes(t *testing.T, on path) {
 		{"/live/doc", "application/vnd.axway.streams+snapshot-only", "event: snapshot"},
 		{"/live/doc", "application/vnd.axway.streams+snapshot-patch", "event: patch"},
 		{"/live/only", "text/event-stream", "event: snapshot"},
+		{"/live/doc?mode=merge-patch", "*/*", "event: merge-patch"},
+		{"/live/doc", "text/event-stream; mode=changes", "event: changes"},
 	} {
 		s := open(t, base+tt.path, "Accept: "+tt.accept)
 		s.expect("event: snapshot")
