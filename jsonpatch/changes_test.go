@@ -361,3 +361,42 @@ func FuzzApplyChanges(f *testing.F) {
 		}
 	})
 }
+
+// What a change of one of 5000 items costs, in each way to tell it.
+func BenchmarkTell(b *testing.B) {
+	text := func(price int) []byte {
+		var t strings.Builder
+		t.WriteString(`{"at":1,"quotes":[`)
+		for i := range 5000 {
+			if i > 0 {
+				t.WriteByte(',')
+			}
+			p := 100
+			if i == 2500 {
+				p = price
+			}
+			fmt.Fprintf(&t, `{"symbol":"S%04d","name":"a company with a name","price":%d.5,"volume":%d,"tags":["a","b"]}`, i, p, i*7)
+		}
+		t.WriteString(`]}`)
+		return []byte(t.String())
+	}
+	from, err := jsonpatch.Parse(text(100), jsonpatch.Limits{})
+	to := new(jsonpatch.Document)
+	if err := errors.Join(err, to.Parse(text(200), from, jsonpatch.Limits{})); err != nil {
+		b.Fatal(err)
+	}
+	var d jsonpatch.Differ
+	for name, tell := range map[string]func([]byte) []byte{
+		"patch":   func(dst []byte) []byte { patch, _ := d.Append(dst, from, to); return patch },
+		"merge":   func(dst []byte) []byte { patch, _ := d.AppendMerge(dst, from, to); return patch },
+		"changes": func(dst []byte) []byte { patch, _ := d.AppendChanges(dst, from, to); return patch },
+	} {
+		b.Run(name, func(b *testing.B) {
+			var out []byte
+			for b.Loop() {
+				out = tell(out[:0])
+			}
+			b.ReportMetric(float64(len(out)), "B/event")
+		})
+	}
+}

@@ -23,7 +23,7 @@ func pairs(t *testing.T) int {
 	return 1500
 }
 
-// openTriples returns a writer of from, patch and to of each pair, for judges in other languages, when
+// openTriples returns a writer of from, patch, merge patch (null: cannot be said) and to of each pair, for judges in other languages, when
 // JSONPATCH_TRIPLES names a file.
 func openTriples(t *testing.T) *bufio.Writer {
 	name := os.Getenv("JSONPATCH_TRIPLES")
@@ -79,7 +79,11 @@ func TestRandomPairs(t *testing.T) {
 			if len(patch) == 0 {
 				patch = []byte("[]")
 			}
-			fmt.Fprintf(triples, "{\"from\":%s,\"patch\":%s,\"to\":%s}\n", old.Bytes(), patch, now.Bytes())
+			merge, ok := differ.AppendMerge(nil, &old, &now)
+			if !ok || len(merge) == 0 || string(merge) == "null" {
+				merge = []byte("null")
+			}
+			fmt.Fprintf(triples, "{\"from\":%s,\"patch\":%s,\"merge\":%s,\"to\":%s}\n", old.Bytes(), patch, merge, now.Bytes())
 		}
 		if patch, _ := differ.Append(nil, &now, &spare); len(patch) > 0 {
 			t.Fatalf("pair %d: %s to itself: %s", i, b, patch)

@@ -1,6 +1,7 @@
-// Judge applies patches with evanphx/json-patch and says where it does not get to the new document.
-// It reads lines of {"from":…,"patch":…,"to":…}. That library has bugs of its own: it panics on some
-// arrays with null, does not find members with the empty name, and takes no document that is a scalar;
+// Judge applies patches and merge patches with evanphx/json-patch and says where it does not get to the new document.
+// It reads lines of {"from":…,"patch":…,"merge":…,"to":…}, where merge is null if there is none. That library has bugs of its own: it panics on some
+// arrays with null, does not find members with the empty name, takes no document that is a scalar, and drops the
+// members that are null from objects in the arrays of a merge patch, which RFC 7396 leaves as they are;
 // such lines are counted apart.
 package main
 
@@ -24,7 +25,7 @@ func main() {
 	}
 }
 
-type triple struct{ From, Patch, To json.RawMessage }
+type triple struct{ From, Patch, Merge, To json.RawMessage }
 
 func run(r io.Reader) error {
 	lines := bufio.NewReaderSize(r, 1<<20)
@@ -59,11 +60,15 @@ func run(r io.Reader) error {
 	return nil
 }
 
-var errPanic = errors.New("it panicked")
+var (
+	errPanic = errors.New("it panicked")
+	errMerge = errors.New("by the merge patch it gets elsewhere")
+)
 
 func knownBug(t triple, err error) bool {
 	scalar := func(text []byte) bool { return text[0] != '{' && text[0] != '[' }
-	return errors.Is(err, errPanic) || bytes.Contains(t.Patch, []byte(`/"`)) || bytes.Contains(t.Patch, []byte(`//`)) ||
+	nulls := errors.Is(err, errMerge) && bytes.Contains(t.To, []byte(":null")) && bytes.Contains(t.To, []byte("["))
+	return nulls || errors.Is(err, errPanic) || bytes.Contains(t.Patch, []byte(`/"`)) || bytes.Contains(t.Patch, []byte(`//`)) ||
 		scalar(t.From) || scalar(t.To)
 }
 
@@ -83,6 +88,15 @@ func judge(t triple) (err error) {
 	}
 	if a, b := decode(got), decode(t.To); !reflect.DeepEqual(a, b) {
 		return fmt.Errorf("it gets to %s", got)
+	}
+	if t.Merge[0] != '{' || t.From[0] != '{' { // it merges objects only
+		return nil
+	}
+	if got, err = evanphx.MergePatch(t.From, t.Merge); err != nil {
+		return fmt.Errorf("merge patch: %w", err)
+	}
+	if a, b := decode(got), decode(t.To); !reflect.DeepEqual(a, b) {
+		return fmt.Errorf("%w: to %s", errMerge, got)
 	}
 	return nil
 }
