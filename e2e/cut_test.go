@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,16 +109,21 @@ func TestCutFrames(t *testing.T) {
 type cutter struct {
 	addr        string
 	connections atomic.Int64
-	pieces      atomic.Int64 // how many bytes at a time go downstream; 0: as they come
+	through     func(n int, down io.Writer) io.Writer // what the nth connection's bytes go through; nil: nothing
 }
 
 func newCutter(t *testing.T, server string, limit func(n int) int) *cutter {
+	t.Helper()
+	return newCutterThrough(t, server, limit, nil)
+}
+
+func newCutterThrough(t *testing.T, server string, limit func(n int) int, through func(n int, down io.Writer) io.Writer) *cutter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{addr: l.Addr().String()}
+	c := &cutter{addr: l.Addr().String(), through: through}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -129,7 +132,7 @@ func newCutter(t *testing.T, server string, limit func(n int) int) *cutter {
 				return
 			}
 			n := int(c.connections.Add(1))
-			running.Go(func() { c.pass(down, server, limit(n)) })
+			running.Go(func() { c.pass(n, down, server, limit(n)) })
 		}
 	})
 	t.Cleanup(func() {
@@ -139,7 +142,7 @@ func newCutter(t *testing.T, server string, limit func(n int) int) *cutter {
 	return c
 }
 
-func (c *cutter) pass(down net.Conn, server string, limit int) {
+func (c *cutter) pass(n int, down net.Conn, server string, limit int) {
 	defer down.Close()
 	up, err := net.Dial("tcp", server)
 	if err != nil {
@@ -154,8 +157,8 @@ func (c *cutter) pass(down net.Conn, server string, limit int) {
 	defer back.Wait()
 	defer down.Close()
 	var to io.Writer = down
-	if n := int(c.pieces.Load()); n > 0 {
-		to = &piecewise{down, n}
+	if c.through != nil {
+		to = c.through(n, down)
 	}
 	if limit < 0 {
 		_, _ = io.Copy(to, up)
@@ -165,21 +168,4 @@ func (c *cutter) pass(down net.Conn, server string, limit int) {
 	if tcp, ok := down.(*net.TCPConn); ok && limit%2 == 0 {
 		_ = tcp.SetLinger(0) // every other time a reset, else a plain end
 	}
-}
-
-// piecewise writes a few bytes at a time, so that what is one write of the server's comes in pieces.
-type piecewise struct {
-	to    net.Conn
-	bytes int
-}
-
-func (p *piecewise) Write(b []byte) (n int, err error) {
-	for piece := range slices.Chunk(b, p.bytes) {
-		written, err := p.to.Write(piece)
-		if n += written; err != nil {
-			return n, err
-		}
-		runtime.Gosched() // the reader gets a chance to take it by itself
-	}
-	return n, nil
 }

@@ -2,16 +2,21 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // A sdkFollower is what clients/streamdata.mjs follows.
@@ -45,8 +50,8 @@ func runSDK(t *testing.T, ctx context.Context, followers ...sdkFollower) (seen [
 	}
 	node := exec.CommandContext(ctx, "node", args...)
 	node.Dir = nodeClients(t)
-	var errors bytes.Buffer
-	node.Stderr = &errors
+	var said bytes.Buffer
+	node.Stderr = &said
 	out, err := node.Output()
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 		var s sdkSight
@@ -56,7 +61,7 @@ func runSDK(t *testing.T, ctx context.Context, followers ...sdkFollower) (seen [
 		seen = append(seen, s)
 	}
 	if err != nil {
-		t.Fatalf("the client, after %d lines: %v: %.2000s", len(seen), err, errors.Bytes())
+		t.Fatalf("the client, after %d lines: %v: %.2000s", len(seen), err, said.Bytes())
 	}
 	return seen
 }
@@ -79,20 +84,27 @@ streamdata: {keys: {"one=": %q, two: %q}}
 	ctx, cancel := context.WithTimeout(t.Context(), changes*time.Second)
 	defer cancel()
 
-	proxy := func(pieces int) string {
-		c := newCutter(t, strings.TrimPrefix(s.URL, "http://"), func(n int) int {
-			if n > cuts {
+	// Every other connection is cut at any byte, the others before the line that ends an event.
+	proxy := func(seed uint64, through func(io.Writer) io.Writer) string {
+		length := func(n int) int { return 150 + rand.New(rand.NewPCG(uint64(n), seed)).IntN(12_000) }
+		c := newCutterThrough(t, strings.TrimPrefix(s.URL, "http://"), func(n int) int {
+			if n > cuts || n%2 == 0 {
 				return -1
 			}
-			return 150 + rand.New(rand.NewPCG(uint64(n), uint64(pieces))).IntN(12_000)
+			return length(n)
+		}, func(n int, down io.Writer) io.Writer {
+			if n <= cuts && n%2 == 0 {
+				return &unfinished{to: through(down), from: length(n)}
+			}
+			return through(down)
 		})
-		c.pieces.Store(int64(pieces))
 		return "http://" + c.addr
 	}
 	api := func(path string) string {
 		return up.on(path, versions(changes, func(n int) string { return document(n, changes) }))
 	}
-	cut, pieces := proxy(0), proxy(5)
+	cut := proxy(1, func(down io.Writer) io.Writer { return down })
+	pieces := proxy(2, func(down io.Writer) io.Writer { return &piecewise{down} })
 	seen := runSDK(t, ctx,
 		sdkFollower{Name: "cut", Server: cut + "/live/", URL: api("/a") + "?x=%20y&lang=de", Token: "one=", Key: sdkKey("1")},
 		sdkFollower{Name: "pieces", Server: pieces + "/", URL: api("/b"), Token: "two", Key: sdkKey("2"), Headers: []string{"X-Who: ü b"}},
@@ -131,6 +143,50 @@ streamdata: {keys: {"one=": %q, two: %q}}
 			t.Errorf("%s asked for whole documents: %+v", name, *of)
 		}
 	}
+}
+
+// unfinished lets an event stream through, but for the end of an event after so many bytes.
+type unfinished struct {
+	to   io.Writer
+	from int
+}
+
+func (u *unfinished) Write(b []byte) (int, error) {
+	at := -1
+	for _, end := range []string{"}\n\n", "]\n\n"} { // of a document, of a patch
+		if i := bytes.LastIndex(b, []byte(end)); i >= 0 && u.from <= i+len(end) {
+			at = max(at, i+len(end)-1)
+		}
+	}
+	if at < 0 {
+		u.from -= len(b)
+		return u.to.Write(b)
+	}
+	n, err := u.to.Write(b[:at])
+	return n, cmp.Or(err, errUnfinished)
+}
+
+var errUnfinished = errors.New("the connection is cut here")
+
+// piecewise writes a few bytes at a time, and half of a character by itself.
+type piecewise struct{ to io.Writer }
+
+func (p *piecewise) Write(b []byte) (written int, err error) {
+	for len(b) > 0 {
+		n := min(len(b), 5)
+		if i := bytes.IndexFunc(b[:n], func(r rune) bool { return r >= utf8.RuneSelf }); i >= 0 {
+			n = i + 1
+		}
+		n, err := p.to.Write(b[:n])
+		if written += n; err != nil {
+			return written, err
+		}
+		if b[n-1] >= utf8.RuneSelf {
+			<-time.After(3 * time.Millisecond) // for the reader to take it before the rest comes
+		}
+		b = b[n:]
+	}
+	return written, nil
 }
 
 // TestStreamdataRefused lets the client sign wrongly: it has to give up, and those who sign rightly not to notice.
@@ -182,5 +238,45 @@ func TestStreamdataErrors(t *testing.T) {
 	}
 	if err := json.Unmarshal(seen[2].Error, &told); err != nil || told.Status != 70000 || told.Message != "upstream answered 418 I'm a teapot" || told.Type != "publication failed" || told.Source != "server" {
 		t.Errorf("the client was told %s", seen[2].Error)
+	}
+}
+
+// TestStreamdataInBrowser lets the client of Streamdata.io, as it is published for browsers, follow in one.
+func TestStreamdataInBrowser(t *testing.T) {
+	t.Parallel()
+	const changes = 20
+	dir := nodeClients(t)
+	pages := http.NewServeMux()
+	for path, file := range map[string]string{
+		"/streamdataio.js":      "streamdataio-js-sdk/dist/bundles/streamdataio.min.js",
+		"/streamdataio-auth.js": "streamdataio-js-sdk-auth/dist/bundles/streamdataio-auth.min.js",
+	} {
+		pages.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, dir+"/node_modules/"+file) })
+	}
+	site := httptest.NewServer(pages)
+	defer site.Close()
+	up := newUpstream(t)
+	api := up.on("/doc", versions(changes, func(n int) string { return document(n, changes) }))
+	s := serve(t, fmt.Sprintf(`
+cors: {origins: [%q]}
+adhoc: {allow: [%q], pollingPeriod: PT0.5S}
+streamdata: {keys: {one: %q}}
+`, site.URL, up.URL+"/", sdkKey("1")))
+	follow, err := json.Marshal(sdkFollower{Server: s.URL + "/live/", URL: api, Token: "one", Key: sdkKey("1"), Headers: []string{"X-Who: me"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	last := 0
+	for _, v := range runChromium(t, ctx, dir, pages, site.URL, "streamdata.html", string(follow)) {
+		n := version(string(v.Doc))
+		if got, want := canonicalJS(string(v.Doc)), canonicalJS(document(n, changes)); got != want || n < last {
+			t.Fatalf("version %d, after %d, by a %s is\n%s\nwant\n%s", n, last, v.Type, got, want)
+		}
+		last = n
+	}
+	if last != changes {
+		t.Errorf("the last is version %d", last)
 	}
 }

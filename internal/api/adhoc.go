@@ -111,12 +111,12 @@ func (l *live) query(w http.ResponseWriter, r *http.Request) error {
 
 // follow answers a read of any allowed URL.
 func (l *live) follow(w http.ResponseWriter, r *http.Request, target string) error {
+	if err := l.adhoc.Keys.Check(target, r.URL.Query(), r.Header, lastEventID(r), time.Now()); err != nil {
+		return known(err, err.Error(), map[string]string{"WWW-Authenticate": "Streamdata"})
+	}
 	u, err := l.checkTarget(target)
 	if err != nil {
 		return err
-	}
-	if err := l.adhoc.Keys.Check(target, r.URL.Query(), r.Header, lastEventID(r), time.Now()); err != nil {
-		return known(err, err.Error(), map[string]string{"WWW-Authenticate": "Streamdata"})
 	}
 	t, err := l.adHocTopic(r, u, target)
 	if err != nil {
