@@ -61,7 +61,9 @@ func (r *runner) commit(ctx context.Context, mine *push) {
 		ctx = context.WithoutCancel(ctx) // the others have not gone away
 	}
 	r.mu.Lock()
-	r.storeLocked(ctx, group)
+	for rest := group; len(rest) > 0; {
+		rest = rest[r.storeLocked(ctx, rest):]
+	}
 	r.reportLocked()
 	r.mu.Unlock()
 	for _, p := range group {
@@ -102,12 +104,14 @@ func (r *runner) dequeue() []*push {
 	return group
 }
 
-// storeLocked appends what the pushes change, in their order, and tells each what came of it.
-func (r *runner) storeLocked(ctx context.Context, group []*push) {
+// storeLocked appends what the first of the pushes change, in their order, tells each what came of it, and returns how
+// many they are: all, or those up to one that is a fault of the source, which stands before what comes after it.
+func (r *runner) storeLocked(ctx context.Context, group []*push) (n int) {
 	if r.retired {
 		r.answerLocked(ctx, group, fmt.Errorf("%w: %s was deleted", freshet.ErrNotFound, r.topic.Name))
-		return
+		return len(group)
 	}
+	n = len(group)
 	const attempts = 3 // an owner that was deposed meets another's event at most now and then
 	var err error
 	var changes []change
@@ -116,7 +120,7 @@ func (r *runner) storeLocked(ctx context.Context, group []*push) {
 		if err = r.loadLocked(ctx); err != nil {
 			break
 		}
-		if changes, events = r.changesLocked(group); len(events) == 0 {
+		if n, changes, events = r.changesLocked(group); len(events) == 0 {
 			break
 		}
 		if err = r.appendLocked(ctx, events, noteOf(changes)); err == nil {
@@ -133,7 +137,11 @@ func (r *runner) storeLocked(ctx context.Context, group []*push) {
 	case ctx.Err() == nil:
 		r.log.ErrorContext(ctx, "a payload could not be stored", "err", err)
 	}
-	r.answerLocked(ctx, group, err)
+	if err != nil {
+		n = len(group) // nothing overtakes what could not be stored
+	}
+	r.answerLocked(ctx, group[:n], err)
+	return n
 }
 
 // answerLocked tells pushes what came of them.
@@ -174,10 +182,10 @@ type change struct {
 
 // changesLocked are the events that the pushes lead to, one after the other. The document is then the one
 // after all of them, so the topic has to be loaded anew if they cannot be appended. A push that is no
-// payload gets its fault.
-func (r *runner) changesLocked(group []*push) (changes []change, events []freshet.Event) {
+// payload gets its fault, and where that is one of the source, the pushes after it are left for later.
+func (r *runner) changesLocked(group []*push) (n int, changes []change, events []freshet.Event) {
 	at := r.head
-	for _, p := range group {
+	for i, p := range group {
 		if p.payload.Mark != "" {
 			r.mark = p.payload.Mark
 		}
@@ -187,6 +195,9 @@ func (r *runner) changesLocked(group []*push) (changes []change, events []freshe
 			next, err := r.parseLocked(data)
 			if err != nil {
 				p.err = formatFault(err, r.limits)
+				if !r.pushed {
+					return i + 1, changes, events
+				}
 				break
 			}
 			if ev, ops := r.changeLocked(at, next, p.payload.Time); ev.Type != "" {
@@ -199,7 +210,7 @@ func (r *runner) changesLocked(group []*push) (changes []change, events []freshe
 			}
 		}
 	}
-	return changes, events
+	return len(group), changes, events
 }
 
 // nextLocked makes next the document. The event is one that owns its data, unless it is alone: the document

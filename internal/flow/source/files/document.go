@@ -27,10 +27,10 @@ type version struct {
 
 // due says whether a version that is there already is to be read again.
 func (v *version) due(settle time.Duration, now time.Time) bool {
-	if v.done {
+	if v.done || v.faulty {
 		return !v.again.IsZero() && !v.again.After(now)
 	}
-	return !v.faulty && now.Sub(v.since) >= settle
+	return now.Sub(v.since) >= settle
 }
 
 // document hands over the file where it is new.
@@ -177,13 +177,17 @@ func (s *session) whole(ctx context.Context, name string, v *version) ([]byte, e
 		if !s.Whole {
 			v.again = v.since.Add(coarse)
 		}
-	} else if v.faulty {
-		return nil, nil
-	} else if v.done {
+	} else if v.done || v.faulty {
 		v.again = time.Time{}
 	}
 	v.file = o.File
-	return s.judge(data, v), nil
+	was, told := *v, v.faulty
+	v.faulty = false
+	if value := s.judge(data, v); value != nil || !v.faulty || !told {
+		return value, nil
+	}
+	*v = was // as before, of which all is said
+	return nil, nil
 }
 
 // judge is the document of a version, as whole returns it.

@@ -120,7 +120,7 @@ func (s *session) run(ctx context.Context, up func()) error {
 			s.to.Unchanged(ctx, time.Now(), time.Since(began))
 		}
 		s.to.Planned(s.wake)
-		timer := time.NewTimer(max(0, time.Until(s.wake)))
+		timer := time.NewTimer(max(afterChange, time.Until(s.wake)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

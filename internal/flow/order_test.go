@@ -1,0 +1,90 @@
+package flow_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freshet"
+	"freshet/internal/flow"
+	"freshet/internal/flow/fanout"
+	"freshet/internal/flow/journal"
+	"freshet/internal/flow/source"
+)
+
+// A burst is a source that hands over many payloads at once.
+type burst []string
+
+func (b burst) Run(ctx context.Context, to source.Sink) error {
+	var all []source.Payload
+	for _, text := range b {
+		all = append(all, source.Payload{Data: []byte(text), Time: time.Now()})
+	}
+	_ = to.Payload(ctx, all...) // what is no JSON is a fault
+	<-ctx.Done()
+	return nil
+}
+
+// What is no payload amid others that come with it is told in its place, and is over with the next one.
+func TestFaultInItsPlace(t *testing.T) {
+	for name, tt := range map[string]struct {
+		burst burst
+		want  []string
+		state string
+	}{
+		"amid":     {burst{`1`, `bad`, `2`}, []string{"event 1", "error", "event 2"}, "running"},
+		"first":    {burst{`bad`, `1`, `2`}, []string{"error", "event 1", "event 2"}, "running"},
+		"several":  {burst{`1`, `bad`, `worse`, `2`, `bad`, `3`}, []string{"event 1", "error", "event 2", "error", "event 3"}, "running"},
+		"the last": {burst{`1`, `2`, `bad`}, []string{"event 1", "event 2", "error"}, "failing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kind := source.Kind{Name: "burst", New: func(json.RawMessage, source.Env) (source.Source, error) { return tt.burst, nil }}
+			j := &failing{Journal: openJournal(t)}
+			j.after.Store(1000) // nothing fails here
+			f := flow.New(flow.Config{
+				Journal: j, Sources: source.Set{kind}, ID: journal.ID, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+				NewSource: func(freshet.Topic) (source.Source, error) { return tt.burst, nil },
+			})
+			defer f.Close()
+			if err := f.Put(&freshet.Topic{Name: "log", Kind: freshet.KindEvent, Source: freshet.Source{Type: "burst", AlwaysOn: true}}); err != nil {
+				t.Fatal(err)
+			}
+			follower, err := f.Follow("log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer follower.Close()
+			if err := follower.Feed.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for deadline := time.Now().Add(20 * time.Second); !slices.Equal(got, tt.want) && time.Now().Before(deadline); {
+				changed := follower.Feed.Changed()
+				got = nil
+				for ev, err := range follower.Feed.History(t.Context(), fanout.Range{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					said := string(ev.Type)
+					if ev.Type == freshet.TypeEvent {
+						said = fmt.Sprintf("%s %s", ev.Type, ev.Data)
+					}
+					got = append(got, said)
+				}
+				select {
+				case <-changed:
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+			if is := f.Status("log"); !slices.Equal(got, tt.want) || is.State != tt.state {
+				t.Errorf("%q and %s, want %q and %s", got, is.State, tt.want, tt.state)
+			}
+		})
+	}
+}
