@@ -26,7 +26,7 @@ docs: build ## make docs/sources.md and docs/errors.md from what the program kno
 # The tests write why they skipped to .skipped, since go test keeps quiet about a package that passes.
 test: ## run every test with the race detector; FRESHET_TEST_ALL=1 turns a skip into a failure
 	@rm -f .skipped
-	FRESHET_SKIPPED='$(CURDIR)/.skipped' go test -race -shuffle=on ./...
+	FRESHET_SKIPPED='$(CURDIR)/.skipped' go test -race -shuffle=on -timeout 15m ./...
 	@if test -s .skipped; then echo; echo 'Skipped on this machine:'; sort -u .skipped; fi
 
 check: lint vuln ## formatting, vet, linters, known vulnerabilities

@@ -38,6 +38,7 @@ func nested(path, value string) string {
 func TestSecretsOfAllKinds(t *testing.T) {
 	found := 0
 	for _, k := range all.Kinds() {
+		hasTLS := slices.ContainsFunc(settings.Describe(k.Config), func(o freshet.Option) bool { return o.Name == "tls.enabled" })
 		for _, o := range settings.Describe(k.Config) {
 			value := `"` + marker + `"`
 			switch {
@@ -55,6 +56,15 @@ func TestSecretsOfAllKinds(t *testing.T) {
 			}
 			if back := k.Unmask(shown, json.RawMessage(stored)); string(back) != stored {
 				t.Errorf("%s loses its %s: %s", k.Name, o.Name, back)
+			}
+			if !hasTLS || strings.HasPrefix(o.Name, "tls.") {
+				continue
+			}
+			with := func(config json.RawMessage, on string) json.RawMessage {
+				return json.RawMessage(`{"tls":{"enabled":` + on + `},` + string(config[1:]))
+			}
+			if back := k.Unmask(with(shown, "false"), with(json.RawMessage(stored), "true")); strings.Contains(string(back), marker) {
+				t.Errorf("%s takes its %s along when TLS is turned off: %s", k.Name, o.Name, back)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,8 +21,9 @@ func TestSecretReferences(t *testing.T) {
 	t.Setenv("PRIVATE", marker+"2")
 	seen := make(chan string, 100)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
 		select {
-		case seen <- r.Header.Get("X-One") + " " + r.Header.Get("X-Two"):
+		case seen <- r.Header.Get("X-One") + " " + r.Header.Get("X-Two") + " " + string(body):
 		default:
 		}
 		_, _ = w.Write([]byte(`1`))
@@ -31,7 +33,7 @@ func TestSecretReferences(t *testing.T) {
 	c.Secrets.Env = []string{"FRESHET_SECRET_*"}
 	c.Secrets.Named = map[string]settings.Secret{"two": "env:PRIVATE"}
 	base := serve(t, c)
-	const topic = `{"name":"a","kind":"snapshot","source":{"type":"http-poller","alwaysOn":true,"config":{"url":"URL","pollingPeriod":"500ms","headers":{"X-One":"env:FRESHET_SECRET_ONE","X-Two":"secret:two"}}}}`
+	const topic = `{"name":"a","kind":"snapshot","source":{"type":"http-poller","alwaysOn":true,"config":{"url":"URL","pollingPeriod":"500ms","method":"POST","body":{"q":"env:FRESHET_SECRET_ONE"},"headers":{"X-One":"env:FRESHET_SECRET_ONE","X-Two":"secret:two"}}}}`
 	document := strings.Replace(topic, "URL", upstream.URL, 1)
 	if resp, body := do(t, "POST", base+"/v1/topics", document, "Content-Type: application/json"); resp.StatusCode != http.StatusCreated ||
 		!strings.Contains(body, `"env:FRESHET_SECRET_ONE"`) || strings.Contains(body, marker) {
@@ -39,7 +41,7 @@ func TestSecretReferences(t *testing.T) {
 	}
 	select {
 	case got := <-seen:
-		if got != marker+"1 "+marker+"2" {
+		if got != marker+"1 "+marker+`2 {"q":"`+marker+`1"}` {
 			t.Errorf("upstream got %q", got)
 		}
 	case <-time.After(20 * time.Second):
@@ -50,7 +52,7 @@ func TestSecretReferences(t *testing.T) {
 	} {
 		changed := strings.NewReplacer("env:FRESHET_SECRET_ONE", reference, `"a"`, `"b"`).Replace(document)
 		resp, body := do(t, "POST", base+"/v1/topics", changed, "Content-Type: application/json")
-		if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, `"/source/config/headers/X-One"`) || !strings.Contains(body, want) {
+		if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, `"/source/config/headers/X-One"`) || !strings.Contains(body, `"/source/config/body/q"`) || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", reference, resp.StatusCode, body)
 		}
 	}

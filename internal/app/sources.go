@@ -41,7 +41,7 @@ What feeds a topic: its ` + "`source.type`" + ` names one of the types below, an
 
 Durations are written as in ISO 8601 (` + "`PT5S`" + `, ` + "`PT0.5S`" + `, ` + "`PT1H`" + `) or as ` + "`5s`" + `, ` + "`500ms`" + `, ` + "`1h`" + `; sizes as ` + "`1MiB`" + ` or a number of bytes. An option that is unknown, or out of its range, is refused with the name of the field.
 
-Secrets are never shown again by any API, log or error: where they were, ` + "`***`" + ` stands, which on its way back in means the one that is stored. It does so only while every address in the configuration stays the same: who changes where a secret goes has to know it. A secret, and the value of a header, can say where it is found instead:
+Secrets are never shown again by any API, log or error: where they were, ` + "`***`" + ` stands, which on its way back in means the one that is stored. It does so only while every address in the configuration stays the same, and TLS stays on where it was: who changes where a secret goes has to know it. A secret, and the value of a header, can say where it is found instead:
 
 | written as | is |
 |---|---|

@@ -336,19 +336,55 @@ func classOf(t reflect.Type, path []string) class {
 	case is == rawType:
 		return inBody
 	}
-	for i := range path { // of a list of addresses the list has the tag
+	if tagged(t, path, "address") {
+		return anAddress
+	}
+	return ordinary
+}
+
+// tagged says whether a member, or what it is in, such as a list, has a tag that says true.
+func tagged(t reflect.Type, path []string, tag string) bool {
+	for i := range path {
 		parent := typeAt(t, path[:i])
+		if parent == nil {
+			return false
+		}
 		if parent.Kind() == reflect.Pointer {
 			parent = parent.Elem()
 		}
 		if parent.Kind() != reflect.Struct {
 			continue
 		}
-		if f, ok := fieldNamed(parent, path[i]); ok && f.tag.Get("address") == "true" {
-			return anAddress
+		if f, ok := fieldNamed(parent, path[i]); ok && f.tag.Get(tag) == "true" {
+			return true
 		}
 	}
-	return ordinary
+	return false
+}
+
+// protections are the switches of a configuration that protect its secrets on their way, such as that of TLS, and
+// whether they are on.
+func protections(config json.RawMessage, t reflect.Type) map[string]bool {
+	var tree any
+	if json.Unmarshal(config, &tree) != nil {
+		return nil
+	}
+	found := map[string]bool{}
+	var walk func(path []string, v any)
+	walk = func(path []string, v any) {
+		switch v := v.(type) {
+		case bool:
+			if tagged(t, path, "protects") {
+				found[Pointer(path...)] = v
+			}
+		case map[string]any:
+			for name, item := range v {
+				walk(append(slices.Clip(path), name), item)
+			}
+		}
+	}
+	walk(nil, tree)
+	return found
 }
 
 // Mask is a configuration of the type of which of is a value as it is shown: with Masked in the place of
@@ -370,8 +406,9 @@ func Mask(config json.RawMessage, of any) json.RawMessage {
 }
 
 // Unmask is a configuration as it is to be stored: with what stored has in the place of each Masked that
-// stands for it. A secret was given for the addresses that the configuration named then: it is not put back
-// where one names another, or whoever may change a topic could have it sent to himself. What stays masked
+// stands for it. A secret was given for the addresses that the configuration named then, and for connections as
+// protected as they were: it is not put back where one names another, or TLS is turned off, or whoever may change a
+// topic could have it sent to himself. What stays masked
 // is a mistake, for Read.
 func Unmask(config, stored json.RawMessage, of any) json.RawMessage {
 	t := reflect.TypeOf(of)
@@ -397,6 +434,10 @@ func Unmask(config, stored json.RawMessage, of any) json.RawMessage {
 		}
 		return m.raw
 	})
+	now := protections(config, t)
+	for at, was := range protections(stored, t) {
+		moved = moved || was && !now[at]
+	}
 	if moved {
 		return config
 	}

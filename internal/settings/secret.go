@@ -135,7 +135,7 @@ func (v Vault) CheckSecrets(config json.RawMessage, of any) (found freshet.Inval
 	t := reflect.TypeOf(of)
 	rewrite(config, func(m member) []byte {
 		class := classOf(t, m.path)
-		if s, ok := m.text(); ok && (class == aSecret || class == aHeader) && isReference(s) {
+		if s, ok := m.text(); ok && (class == aSecret || class == aHeader || tagged(t, m.path, "references")) && isReference(s) {
 			if _, err := v.reveal(s, false); err != nil {
 				found = append(found, freshet.FieldError{Pointer: Pointer(m.path...), Detail: err.Error()})
 			}
@@ -148,6 +148,9 @@ func (v Vault) CheckSecrets(config json.RawMessage, of any) (found freshet.Inval
 // RevealJSON is a JSON value in which each text that is written as a Secret may be, but for the names of members,
 // is replaced by the secret. All else keeps its spelling.
 func (v Vault) RevealJSON(value json.RawMessage) (json.RawMessage, error) {
+	if value == nil {
+		return nil, nil
+	}
 	var failed error
 	revealed := rewrite(value, func(m member) []byte {
 		s, isText := m.text()

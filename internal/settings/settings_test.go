@@ -24,6 +24,7 @@ type config struct {
 	Mode     string            `json:"mode" default:"a" oneof:"a,bcdef" doc:"How"`
 	Modes    []string          `json:"modes" oneof:"a,bcdef" doc:"How"`
 	On       bool              `json:"on" default:"true" doc:"Whether"`
+	Safe     bool              `json:"safe" protects:"true" doc:"Whether nobody listens"`
 	Headers  settings.Headers  `json:"headers" doc:"With what"`
 	Body     json.RawMessage   `json:"body" doc:"What"`
 	Password settings.Secret   `json:"password" doc:"By which right"`
@@ -118,8 +119,8 @@ func TestAllMistakes(t *testing.T) {
 }
 
 func TestMaskSecrets(t *testing.T) {
-	const stored = `{"url":"https://a.example/?token=MARKER","brokers":["b1:1"],"password":"MARKER","keys":["MARKER1","env:X","MARKER2"],"headers":{"X-Key":"MARKER","Accept":"secret:x","A":"b"},"auth":{"provider":"https://idp.example/t","clientSecret":"MARKER"},"body":{"apikey":"MARKER"}}`
-	const shown = `{"url":"https://a.example/?token=***","brokers":["b1:1"],"password":"***","keys":["***","env:X","***"],"headers":{"X-Key":"***","Accept":"secret:x","A":"b"},"auth":{"provider":"https://idp.example/t","clientSecret":"***"},"body":{"apikey":"***"}}`
+	const stored = `{"safe":true,"url":"https://a.example/?token=MARKER","brokers":["b1:1"],"password":"MARKER","keys":["MARKER1","env:X","MARKER2"],"headers":{"X-Key":"MARKER","Accept":"secret:x","A":"b"},"auth":{"provider":"https://idp.example/t","clientSecret":"MARKER"},"body":{"apikey":"MARKER"}}`
+	const shown = `{"safe":true,"url":"https://a.example/?token=***","brokers":["b1:1"],"password":"***","keys":["***","env:X","***"],"headers":{"X-Key":"***","Accept":"secret:x","A":"b"},"auth":{"provider":"https://idp.example/t","clientSecret":"***"},"body":{"apikey":"***"}}`
 	if got := string(settings.Mask(json.RawMessage(stored), config{})); got != shown {
 		t.Fatalf("%s\nwant %s", got, shown)
 	}
@@ -133,6 +134,8 @@ func TestMaskSecrets(t *testing.T) {
 		{"fewer brokers", `"brokers":["b1:1"],`, ``, true},
 		{"another host", "//a.example", "//evil.example", false},
 		{"less protection", "https://a.example", "http://a.example", false},
+		{"no protection", `"safe":true`, `"safe":false`, false},
+		{"no protection any more", `"safe":true,`, ``, false},
 		{"another broker", `"b1:1"`, `"evil:1"`, false},
 		{"one more broker", `"b1:1"`, `"b1:1","evil:1"`, false},
 		{"another place for tokens", "idp.example", "evil.example", false},
@@ -232,7 +235,7 @@ func TestDescribe(t *testing.T) {
 		names = append(names, o.Name+":"+o.Type)
 	}
 	const want = "url:URL socket:URL brokers:list of text period:duration size:size tries:integer factor:number codes:list of integers mode:text modes:list of text " +
-		"on:boolean headers:headers body:JSON password:secret keys:list of secrets auth:object auth.provider:URL auth.mode:text auth.clientSecret:secret " +
+		"on:boolean safe:boolean headers:headers body:JSON password:secret keys:list of secrets auth:object auth.provider:URL auth.mode:text auth.clientSecret:secret " +
 		"page:object page.name:text page.size:integer parts:list of objects parts[].name:text parts[].size:integer named:object of objects named.*.name:text named.*.size:integer"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)

@@ -11,8 +11,8 @@ import (
 
 // TLS says how a connection is protected, and what it proves who Freshet is with.
 type TLS struct {
-	Enabled    bool            `json:"enabled" doc:"Whether TLS is used; where an address has a scheme, that says it"`
-	CA         string          `json:"ca" address:"true" doc:"Certificates of the authorities that vouch for the server, in PEM, in place of the system's; or where they are, such as file:/run/secrets/ca.pem"`
+	Enabled    bool            `json:"enabled" protects:"true" doc:"Whether TLS is used; where an address has a scheme, that says it"`
+	CA         string          `json:"ca" address:"true" references:"true" doc:"Certificates of the authorities that vouch for the server, in PEM, in place of the system's; or where they are, such as file:/run/secrets/ca.pem"`
 	Cert       settings.Secret `json:"cert" doc:"The client's certificate with those between it and its authority, in PEM, for servers that ask for one (mutual TLS)"`
 	Key        settings.Secret `json:"key" doc:"The private key of cert, in PEM"`
 	ServerName string          `json:"serverName" address:"true" doc:"The name that the server's certificate must have, where it is not the host's"`
@@ -22,6 +22,19 @@ type TLS struct {
 func (t *TLS) Check(v *settings.Verdict) {
 	if (t.Cert == "") != (t.Key == "") {
 		v.Say("/key", "a certificate and its key go together: cert and key")
+	}
+	// What is found elsewhere may be another when it is used: whether it is there the vault says.
+	ca, cert, key := settings.Secret(t.CA), t.Cert, t.Key
+	if text, err := (settings.Vault{}).Reveal(ca); ca != "" && !ca.IsReference() && err == nil && !x509.NewCertPool().AppendCertsFromPEM([]byte(text)) {
+		v.Say("/ca", "there is no certificate in PEM")
+	}
+	if cert == "" || key == "" || cert.IsReference() || key.IsReference() {
+		return
+	}
+	certText, err1 := settings.Vault{}.Reveal(cert)
+	keyText, err2 := settings.Vault{}.Reveal(key)
+	if _, err := tls.X509KeyPair([]byte(certText), []byte(keyText)); err != nil && err1 == nil && err2 == nil && cert != settings.Masked && key != settings.Masked {
+		v.Say("/key", "cert and key are not a certificate and its key, in PEM")
 	}
 }
 

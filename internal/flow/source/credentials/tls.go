@@ -12,7 +12,7 @@ import (
 
 // A TLS is how the connections of a source that speaks HTTP are encrypted, beyond what is usual.
 type TLS struct {
-	CA         string          `json:"ca" address:"true" doc:"Certificates of the authorities that vouch for the server, in PEM, in place of the system's; or where they are, such as file:/run/secrets/ca.pem"`
+	CA         string          `json:"ca" address:"true" references:"true" doc:"Certificates of the authorities that vouch for the server, in PEM, in place of the system's; or where they are, such as file:/run/secrets/ca.pem"`
 	Cert       settings.Secret `json:"cert" doc:"The client's certificate with those between it and its authority, in PEM, for servers that ask for one (mutual TLS)"`
 	Key        settings.Secret `json:"key" doc:"The private key of cert, in PEM"`
 	ServerName string          `json:"serverName" address:"true" doc:"The name that the server's certificate must have, where it is not the host's"`

@@ -289,6 +289,12 @@ func TestMutualTLS(t *testing.T) {
 	}
 	fails(at(`"ca":`+file("ca.pem")+`,"cert":`+file("key.pem")+`,"key":`+file("key.pem")+`,"serverName":"other.example"`), 70013)
 	fails(at(`"ca":`+file("ca.pem")+`,"serverName":"upstream.example"`), 70013) // it has no certificate to show
-	fails(at(`"ca":"`+marker+`"`), 70001)
+	write("no.pem", marker)
+	fails(at(`"ca":`+file("no.pem")), 70001)
+	for tls, pointer := range map[string]string{`"ca":"` + marker + `"`: "/tls/ca", `"cert":"` + marker + `","key":"` + marker + `"`: "/tls/key", `"cert":"` + marker + `"`: "/tls/key"} {
+		if wrong := poller(t).Check(json.RawMessage(at(tls))); len(wrong) != 1 || wrong[0].Pointer != pointer || strings.Contains(wrong.Error(), marker) {
+			t.Errorf("%s: %v, want one mistake at %s", tls, wrong, pointer)
+		}
+	}
 	fails(at(`"ca":`+file("none.pem")), 70001)
 }

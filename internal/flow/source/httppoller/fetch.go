@@ -104,9 +104,13 @@ func (p *poller) send(ctx context.Context, to *url.URL, q asking, foreign bool) 
 // sendOnce makes one request. A foreign one, to another origin than the configured URL's, has none of the
 // credentials, nor of the configured headers: any of them may be one.
 func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bool) (*http.Response, error) {
+	whole, err := p.secrets.RevealJSON(p.Body)
+	if err != nil {
+		return nil, source.Faultf(freshet.FaultConfig, "body: %v", err)
+	}
 	var body io.Reader
-	if p.Body != nil {
-		body = bytes.NewReader(p.Body)
+	if whole != nil {
+		body = bytes.NewReader(whole)
 	}
 	r, err := http.NewRequestWithContext(ctx, p.Method, "", body)
 	if err != nil {
@@ -114,7 +118,7 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 	}
 	r.URL, r.Host = to, to.Host // which need not be written out and read again
 	r.Header.Set("Accept", acceptOf(p.Format))
-	if p.Body != nil {
+	if whole != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if !foreign {
@@ -138,7 +142,7 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 	client := p.foreign
 	if !foreign {
 		client = p.client
-		if err := p.signer.Sign(ctx, r, p.Body); err != nil {
+		if err := p.signer.Sign(ctx, r, whole); err != nil {
 			return nil, fmt.Errorf("poll: %w", err)
 		}
 	}

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -114,8 +115,11 @@ func (c *config) signer(vault settings.Vault) (ssh.Signer, error) {
 		return nil, source.Faultf(freshet.FaultConfig, "passphrase: %v", err)
 	}
 	signer, err := ssh.ParsePrivateKeyWithPassphrase([]byte(key), []byte(passphrase))
-	if err != nil {
+	switch {
+	case errors.Is(err, x509.IncorrectPasswordError):
 		return nil, source.Faultf(freshet.FaultConfig, "privateKey cannot be read with passphrase")
+	case err != nil:
+		return nil, source.Faultf(freshet.FaultConfig, "privateKey is no private key in PEM, nor one of OpenSSH")
 	}
 	return signer, nil
 }
@@ -172,4 +176,10 @@ func (c *config) refused(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultHTTP+401, "the server takes none of the credentials of user"), err)
 	}
 	return err
+}
+
+// faultText is what a fault says.
+func faultText(err error) string {
+	f, _ := source.FaultOf(err)
+	return f.Message
 }

@@ -64,6 +64,11 @@ func (c *config) Check(v *settings.Verdict) {
 	if c.Password == "" && c.PrivateKey == "" {
 		v.Say("/password", "is required, or else privateKey")
 	}
+	if c.PrivateKey != "" && c.PrivateKey != settings.Masked && !c.PrivateKey.IsReference() && !c.Passphrase.IsReference() {
+		if _, err := c.signer(settings.Vault{}); err != nil {
+			v.Say("/privateKey", "%s", strings.TrimPrefix(faultText(err), "privateKey "))
+		}
+	}
 	if c.Passphrase != "" && c.PrivateKey == "" {
 		v.Say("/passphrase", "is of no use without privateKey")
 	}

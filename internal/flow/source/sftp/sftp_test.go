@@ -127,13 +127,14 @@ func TestKilled(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	const refused = -1
 	t.Parallel()
 	s := newServer(t)
 	s.write("a", `"a"`)
 	other, locked := newKey(t, ""), newKey(t, "passphrase")
 	for name, tt := range map[string]struct {
 		options map[string]any
-		code    int
+		code    int // refused: by the check of the configuration
 		says    string
 	}{
 		"another fingerprint": {map[string]any{"hostKey": other.fingerprint}, freshet.FaultConfig, "none of the keys"},
@@ -144,10 +145,10 @@ func TestRefused(t *testing.T) {
 		},
 		"another user key":    {map[string]any{"privateKey": other.private}, 70401, "credentials"},
 		"another user":        {map[string]any{"user": "nobody-of-that-name"}, 70401, "credentials"},
-		"locked":              {map[string]any{"privateKey": locked.private}, freshet.FaultConfig, "passphrase is required"},
-		"wrong passphrase":    {map[string]any{"privateKey": locked.private, "passphrase": "x"}, freshet.FaultConfig, "with passphrase"},
+		"locked":              {map[string]any{"privateKey": locked.private}, refused, "passphrase is required"},
+		"wrong passphrase":    {map[string]any{"privateKey": locked.private, "passphrase": "x"}, refused, "with passphrase"},
 		"right passphrase":    {map[string]any{"privateKey": locked.private, "passphrase": "passphrase"}, 70401, "credentials"},
-		"no key":              {map[string]any{"privateKey": "x"}, freshet.FaultConfig, "no private key"},
+		"no key":              {map[string]any{"privateKey": "x"}, refused, "no private key"},
 		"no such secret":      {map[string]any{"privateKey": "secret:x"}, freshet.FaultConfig, "secrets.named"},
 		"nobody there":        {map[string]any{"address": fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t))}, freshet.FaultConnection, "refused"},
 		"a forbidden address": {map[string]any{"address": "10.0.0.1"}, freshet.FaultConfig, "10.0.0.1"},
@@ -156,6 +157,13 @@ func TestRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := *s
 			s.TB = t
+			if tt.code == refused {
+				wrong := sftp.Kind().Check(json.RawMessage(s.config("a", tt.options)))
+				if len(wrong) != 1 || wrong[0].Pointer != "/privateKey" || !strings.Contains(wrong[0].Detail, tt.says) {
+					t.Errorf("%v", wrong)
+				}
+				return
+			}
 			to := &freshettest.Sink{}
 			s.run("a", tt.options, to)
 			if tt.code == 0 {

@@ -19,7 +19,7 @@ type config struct {
 	URL          settings.URL      `json:"url" required:"true" schemes:"ws,wss" doc:"The address to connect to, ws or wss"`
 	Headers      settings.Headers  `json:"headers" doc:"Sent with the request that opens the connection"`
 	Subprotocols []string          `json:"subprotocols" range:"0..16" doc:"Protocols on top of WebSocket that the source offers; upstream chooses one"`
-	Subscribe    []json.RawMessage `json:"subscribe" range:"0..100" doc:"Messages that are sent after connecting, in this order: a text as it is, anything else as JSON. A text in that JSON may say where a secret is, such as secret:NAME"`
+	Subscribe    []json.RawMessage `json:"subscribe" range:"0..100" references:"true" doc:"Messages that are sent after connecting, in this order: a text as it is, anything else as JSON. A text in that JSON may say where a secret is, such as secret:NAME"`
 	Ping         freshet.Duration  `json:"pingInterval" default:"PT30S" range:"PT1S..PT1H" doc:"How often upstream is pinged. A connection on which no answer comes within this time is made anew"`
 	Pointer      string            `json:"payloadPointer" doc:"The part of a message that is the payload, as a JSON Pointer (RFC 6901). Without it the whole message is. Messages without that part are passed over"`
 	Filter       *filter           `json:"filter" doc:"Which messages are taken; without it all are"`

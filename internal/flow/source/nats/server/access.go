@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nkeys"
+
 	"freshet/internal/flow/source"
 	"freshet/internal/settings"
 )
@@ -99,4 +101,18 @@ func (a *Access) checkUser(v *settings.Verdict) {
 			v.Say(way.at, "only one of user, token, nkey and creds can be given")
 		}
 	}
+	if seed, err := (settings.Vault{}).Reveal(a.NKey); a.NKey != "" && !a.NKey.IsReference() && seed != settings.Masked && err == nil {
+		if _, err := nkeys.FromSeed([]byte(seed)); err != nil {
+			v.Say("/nkey", "is not the seed of a user's NKey, which begins with SU")
+		}
+	}
+	if creds, err := (settings.Vault{}).Reveal(a.Creds); a.Creds != "" && !a.Creds.IsReference() && creds != settings.Masked && err == nil && !areCreds(creds) {
+		v.Say("/creds", "is not the content of a credentials file, with a JWT and an NKey")
+	}
+}
+
+func areCreds(text string) bool {
+	_, errJWT := nkeys.ParseDecoratedJWT([]byte(text))
+	_, errKey := nkeys.ParseDecoratedUserNKey([]byte(text))
+	return errJWT == nil && errKey == nil
 }
