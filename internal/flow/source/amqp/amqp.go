@@ -191,6 +191,9 @@ func (c *consumer) take(ctx context.Context, to source.Sink, channel *rabbit.Cha
 	var items []source.Item
 	for i := range batch {
 		d := &batch[i]
+		if _, ofStream := d.Headers["x-stream-offset"]; ofStream && !c.Stream {
+			return source.Faultf(freshet.FaultConfig, "the queue is a stream: stream must be true, or what comes while nobody reads is lost")
+		}
 		if c.place.has(d) {
 			continue
 		}

@@ -259,6 +259,19 @@ func options(t *testing.T, b *broker) {
 	latest.Await(t, more...)
 	earliest.Await(t, append(old, more...)...)
 
+	// A stream that is taken for a queue would lose what comes while nobody reads.
+	mistaken := &freshettest.Sink{}
+	freshettest.Run(t, amqp.Kind(), b.config("news", ""), env, mistaken)
+	connected(t, mistaken, 1)
+	p.publish("news", 1)
+	freshettest.WaitFor(t, 30*time.Second, "the fault that it is a stream", func() bool {
+		f := mistaken.Faults()
+		return len(f) > 0 && f[0].Code == freshet.FaultConfig && strings.Contains(f[0].Message, "stream must be true")
+	})
+	if got := mistaken.Payloads(); len(got) > 0 {
+		t.Errorf("it took %q", got)
+	}
+
 	// No more messages ahead than prefetch says.
 	b.Declare(t, "slow", nil)
 	slow := &freshettest.Sink{Refuse: func(source.Payload) error { return freshet.ErrUnavailable }}

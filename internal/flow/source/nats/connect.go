@@ -71,7 +71,7 @@ func (r *reader) explain(err error) error {
 		f = source.Faultf(freshet.FaultConnection, "upstream did not answer in time")
 	default:
 		if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-			f = source.Faultf(freshet.FaultConfig, "JetStream refuses the consumer, with the code %d", int(api.ErrorCode))
+			f = source.Faultf(freshet.FaultConfig, "JetStream refuses the consumer: %.200s (code %d)", api.Description, int(api.ErrorCode))
 			break
 		}
 		return err

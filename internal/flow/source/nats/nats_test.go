@@ -347,7 +347,7 @@ func TestWorkQueue(t *testing.T) {
 		}
 		return nil
 	}}
-	freshettest.Run(t, nats.Kind(), config(address, `"stream":"S","durable":"d","deliver":"all"`), freshettest.Env(t), to)
+	freshettest.Run(t, nats.Kind(), config(address, `"stream":"S","durable":"d"`), freshettest.Env(t), to)
 	to.Await(t, "0", "1")
 	freshettest.WaitFor(t, 10*time.Second, "an empty queue", func() bool {
 		info, err := s.Info(t.Context())
@@ -356,6 +356,9 @@ func TestWorkQueue(t *testing.T) {
 	other := &freshettest.Sink{}
 	freshettest.Run(t, nats.Kind(), config(address, `"stream":"S"`), freshettest.Env(t), other)
 	await(t, other, freshet.FaultConfig)
+	if said := other.Faults()[0].Message; !strings.Contains(said, "workqueue") {
+		t.Errorf("the fault does not say why: %s", said)
+	}
 }
 
 func TestConsumersThatDoNotFit(t *testing.T) {

@@ -159,6 +159,9 @@ func (r *reader) durable(ctx context.Context, stream jetstream.Stream) (jetstrea
 	consumer, err := stream.Consumer(ctx, r.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		c := r.describe()
+		if stream.CachedInfo().Config.Retention == jetstream.WorkQueuePolicy { // which has nothing but what nobody has read
+			c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverAllPolicy, 0
+		}
 		c.Durable, c.AckPolicy, c.AckWait, c.MaxAckPending = r.Durable, jetstream.AckExplicitPolicy, ackWait, source.BatchPayloads
 		consumer, err = stream.CreateConsumer(ctx, c)
 	}
