@@ -54,13 +54,13 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 	defer func() { leave() }()
 	limited, cancel := context.WithTimeout(ctx, time.Duration(p.Timeout))
 	defer cancel()
-	visited := []string{from.String()}
+	var visited []string // where redirects led from
 	for foreign := !sameOrigin(from, p.target); ; {
 		resp, err := p.send(limited, from, q, foreign)
 		if err != nil {
-			fail := p.unreachable(limited, err, len(visited) > 1)
+			fail := p.unreachable(limited, err, len(visited) > 0)
 			if _, unsigned := errors.AsType[*credentials.Error](err); !unsigned && fail.fault.Code == freshet.FaultConnection && ctx.Err() == nil {
-				p.origins.Of(from).Failed(p, fail.fault)
+				p.origin(from).Failed(p, fail.fault)
 			}
 			return nil, fail
 		}
@@ -72,6 +72,7 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
 		_ = resp.Body.Close()
+		visited = append(visited, from.String())
 		to, fail := p.redirect(resp, from, visited)
 		if fail != nil {
 			return nil, fail
@@ -86,7 +87,7 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 				return nil, p.held(err)
 			}
 		}
-		from, visited = to, append(visited, to.String())
+		from = to
 	}
 }
 
@@ -117,7 +118,7 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	r.URL, r.Host = to, to.Host // which need not be written out and read again
-	r.Header.Set("Accept", acceptOf(p.Format))
+	r.Header["Accept"] = p.accept
 	if whole != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -130,10 +131,10 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 			r.Header.Set(name, value)
 		}
 	}
-	r.Header.Set("Accept-Encoding", "gzip, deflate")
+	r.Header["Accept-Encoding"] = p.encodings
 	if q.valid.url != "" && q.valid.url == to.String() {
 		if q.valid.etag != "" {
-			r.Header.Set("If-None-Match", q.valid.etag)
+			r.Header["If-None-Match"] = []string{q.valid.etag}
 		}
 		if q.valid.modified != "" {
 			r.Header.Set("If-Modified-Since", q.valid.modified)
@@ -242,9 +243,17 @@ func validatorsOf(h http.Header, from *url.URL) validators {
 	return v
 }
 
+// origin is that of a URL: mostly of the one that the configuration names, whose name need not be made each time.
+func (p *poller) origin(of *url.URL) *origin.Origin {
+	if of.Scheme == p.target.Scheme && of.Host == p.target.Host {
+		return p.origins.Called(p.home)
+	}
+	return p.origins.Of(of)
+}
+
 // enter waits until a request to a URL may begin, and returns what has to be called when it is over.
 func (p *poller) enter(ctx context.Context, to *url.URL) (leave func(), err error) {
-	done, err := p.origins.Of(to).Acquire(ctx)
+	done, err := p.origin(to).Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +271,7 @@ func (p *poller) held(err error) *failure {
 // heed takes note of what an answer says of its origin: that it works, what it can take, and for how long it
 // wants no request.
 func (p *poller) heed(resp *http.Response, from *url.URL) {
-	o, now := p.origins.Of(from), time.Now()
+	o, now := p.origin(from), time.Now()
 	if q, ok := quotaOf(resp.Header, now); ok {
 		o.Remaining(q.remaining, now.Add(q.reset))
 	}

@@ -47,7 +47,7 @@ func (t *turn) earliest() time.Time {
 // is made share it.
 func (p *poller) PollNow() (notBefore time.Time) {
 	notBefore = p.turn.earliest()
-	if closed := p.origins.Of(p.target).Closed(); closed != nil && closed.Until.After(notBefore) {
+	if closed := p.origin(p.target).Closed(); closed != nil && closed.Until.After(notBefore) {
 		notBefore = closed.Until
 	}
 	select {

@@ -77,6 +77,8 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 		foreign: env.Client,
 		signer:  signer,
 		origins: cmp.Or(env.Origins, &origin.Origins{}),
+		home:    origin.Name(c.target),
+		accept:  []string{acceptOf(c.Format)}, encodings: []string{"gzip, deflate"},
 		secrets: env.Secrets,
 		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
 		log:     cmp.Or(env.Log, slog.New(slog.DiscardHandler)),
@@ -91,15 +93,18 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 // it was told to. Only the goroutine in Run uses it.
 type poller struct {
 	*config
-	client  source.Client // for the origin of the configured URL
-	foreign source.Client // for others
-	signer  credentials.Signer
-	origins *origin.Origins
-	secrets settings.Vault
-	limit   int64 // bytes of an answer, decompressed
-	log     *slog.Logger
-	phase   float64 // where in the period polls are to be, by the clock, 0 to 1; 0: anywhere
-	digests digester
+	client    source.Client // for the origin of the configured URL
+	foreign   source.Client // for others
+	signer    credentials.Signer
+	origins   *origin.Origins
+	home      string   // the name of the configured URL's origin
+	accept    []string // values of fields that each request has, which nobody changes
+	encodings []string
+	secrets   settings.Vault
+	limit     int64 // bytes of an answer, decompressed
+	log       *slog.Logger
+	phase     float64 // where in the period polls are to be, by the clock, 0 to 1; 0: anywhere
+	digests   digester
 
 	filter        *gojq.Code // nil: none
 	computedNames []string   // sorted
@@ -137,7 +142,7 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 		return nil
 	}
 	for {
-		if closed := p.origins.Of(p.target).Closed(); closed != nil {
+		if closed := p.origin(p.target).Closed(); closed != nil {
 			if !p.waitFor(ctx, to, closed) {
 				return nil
 			}

@@ -55,8 +55,10 @@ func Name(u *url.URL) string {
 }
 
 // Of is the origin of a URL.
-func (o *Origins) Of(u *url.URL) *Origin {
-	name := Name(u)
+func (o *Origins) Of(u *url.URL) *Origin { return o.Called(Name(u)) }
+
+// Called is the origin of a name, as Name writes it.
+func (o *Origins) Called(name string) *Origin {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if found, ok := o.known[name]; ok {
