@@ -67,7 +67,7 @@ from a durable history.`,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate(c.versionLine())
-	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.pubCommand(), c.topicCommand(), c.subscriptionCommand(), c.webhookCommand(), c.listenCommand(), c.sourcesCommand(), c.errorsCommand(), c.benchCommand(), c.versionCommand())
+	root.AddCommand(c.devCommand(), c.serveCommand(), c.subCommand(), c.getCommand(), c.pubCommand(), c.topicCommand(), c.subscriptionCommand(), c.webhookCommand(), c.listenCommand(), c.sourcesCommand(), c.errorsCommand(), c.benchCommand(), c.versionCommand(), c.filterCommand())
 	return root
 }
 

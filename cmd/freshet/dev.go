@@ -64,7 +64,7 @@ machine (http://localhost:5173 and the like) may read it: there is no CORS to se
 
 func (c *cli) dev(ctx context.Context, urls []string, f devFlags) (err error) {
 	config := app.Config{
-		Listen: f.listen, Data: f.data, Dev: true, Version: c.version, Log: app.LogConfig{Level: f.logLevel},
+		Listen: f.listen, Data: f.data, Dev: true, Version: c.version, FilterCommand: filterCommand, Log: app.LogConfig{Level: f.logLevel},
 		Drain: freshet.Duration(2 * time.Second),
 	}
 	if f.data == "" {

@@ -55,7 +55,7 @@ on as it is. A socket given by systemd (socket activation) is used in place of -
 			if err != nil {
 				return err
 			}
-			config.Version = c.version
+			config.Version, config.FilterCommand = c.version, filterCommand
 			return serve(cmd.Context(), config, newLogger(c.err, config.Log), hangup, func() error {
 				_, err := f.load(os.Environ())
 				return err

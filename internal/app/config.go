@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -45,6 +46,8 @@ type Config struct {
 	Portable bool         `json:"-"` // streams are written by net/http everywhere; for tests of that path
 
 	Version string `json:"-"` // of the program; in User-Agent and metrics
+	// FilterCommand makes a process that calls ServeFilters; nil: filters of jq run in this one.
+	FilterCommand func() *exec.Cmd `json:"-"`
 
 	// By flag and environment only.
 	Insecure bool `json:"-"` // listen beyond loopback without authentication

@@ -23,6 +23,7 @@ import (
 	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/all"
+	"freshet/internal/flow/source/filter"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/flow/transport/sse"
 	"freshet/internal/flow/transport/websocket"
@@ -47,6 +48,8 @@ type system struct {
 	vault   settings.Vault
 	folders []string
 	origins *origin.Origins
+	filters filter.Runner    // nil: sources run filters in this process
+	workers *filter.Children // that filters is, to be closed
 	sources catalog.Sources
 	made    atomic.Uint64 // sources, so far
 	unwatch func()
@@ -62,6 +65,10 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	s.egress = egress.New(egress.Config{Allow: c.Egress.Allow, Version: c.Version})
+	if c.FilterCommand != nil {
+		s.workers = filter.NewChildren(c.FilterCommand)
+		s.filters = s.workers
+	}
 	s.flow = flow.New(flow.Config{Journal: store{s.journal}, Sources: s.kinds, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
 	var err error
 	if s.streams, err = sse.New(sse.Config{Portable: c.Portable}); err != nil {
@@ -161,6 +168,7 @@ func (s *system) newSource(t freshet.Topic) (source.Source, error) {
 		Topic: t.Name, ID: journal.ID(t.Name),
 		Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
 		Secrets: s.vault, Folders: s.folders, Origins: s.origins, Limit: t.Limits.Payload, Log: s.log.With("topic", string(t.Name)), Phase: phase,
+		Filters: s.filters,
 	})
 }
 
@@ -196,6 +204,9 @@ func (s *system) close() error {
 	}
 	if s.flow != nil {
 		s.flow.Close()
+	}
+	if s.workers != nil {
+		s.workers.Close()
 	}
 	if s.egress != nil {
 		s.egress.Close()

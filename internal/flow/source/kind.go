@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"freshet"
+	"freshet/internal/flow/source/filter"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/settings"
 )
@@ -66,6 +67,8 @@ type Env struct {
 	Folders []string
 	// Origins keep what all topics ask of one origin within bounds; nil: those of this source alone.
 	Origins *origin.Origins
+	// Filters run filters of jq; nil: in this process, which nothing protects from what they take.
+	Filters filter.Runner
 	Limit   freshet.Bytes // of one payload; 0 is freshet.DefaultPayload
 	Log     *slog.Logger  // nil discards
 	// Phase is where in its period a source polls, 0 to 1: sources of different phases, and of one period,

@@ -329,7 +329,7 @@ func TestConfig(t *testing.T) {
 		`"url":"http://a"`:                  "/url: must begin with mqtt:// or mqtts://",
 		`"url":"mqtt://u:p@a"`:              "/url: a user or password in the URL is not sent",
 		`"url":"mqtt://a/b"`:                "/url: there is nothing after the host and the port",
-		`"url":"mqtt://a","tls":{"ca":"x"}`: "/url: with TLS it begins with mqtts://",
+		`"url":"mqtt://a","tls":{"ca":"secret:x"}`: "/url: with TLS it begins with mqtts://",
 		good + `,"topic":"a/+/b"`:           "/topic: a topic that is published to has neither + nor #",
 		good + `,"topic":"a/#"`:             "/topic: a topic that is published to has neither + nor #",
 		good + `,"topic":"a\u0000"`:         "/topic: a topic that is published to has neither + nor #",

@@ -11,12 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/itchyny/gojq"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source/credentials"
+	"freshet/internal/flow/source/filter"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/webhook"
 	"freshet/internal/settings"
@@ -41,7 +41,7 @@ type config struct {
 	Format         string                     `json:"format" default:"json" oneof:"json,ndjson,csv,xml,feed" doc:"What the answers are; all but json are turned into JSON first, of at most limits.payload too"`
 	FormatOptions  formats.Options            `json:"formatOptions" doc:"What the format leaves open"`
 	PayloadPointer string                     `json:"payloadPointer" doc:"The part of the answer that is the payload, as a JSON Pointer (RFC 6901). Without it the whole answer is"`
-	Transform      string                     `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second, of at most limits.payload"`
+	Transform      string                     `json:"transform" doc:"A filter of jq that makes the payload of what payloadPointer finds: one value, within a second and 256 MB of memory, of at most limits.payload. Numbers that it passes on may change their spelling"`
 	Computed       map[string]computed        `json:"computedQueryParameters" range:"0..16" doc:"Parameters of the query that are computed for each poll, by their names"`
 	Pagination     *pagination                `json:"pagination" doc:"For documents that come in pages: the arrays that payloadPointer finds in them become one array, in their order; a page that has no array is one item"`
 	Schema         json.RawMessage            `json:"schema" doc:"A JSON Schema (2020-12 where it does not say) for the payload. What does not fit is a fault, and the last document stays"`
@@ -55,7 +55,6 @@ type config struct {
 	RetryFactor      float64          `json:"retryBackOffFactor" default:"0.5" range:"0..10" doc:"By how much of itself the pause grows each time: 0.5 is half as long again"`
 
 	target *url.URL // URL, parsed
-	filter *gojq.Code
 	schema *jsonschema.Schema
 }
 
@@ -80,7 +79,7 @@ func (c *config) Check(v *settings.Verdict) {
 	c.checkBody(v)
 	var err error
 	if c.Transform != "" {
-		if c.filter, err = compileTransform(c.Transform); err != nil {
+		if err = filter.Check(c.Transform); err != nil {
 			v.Say("/transform", "%v", err)
 		}
 	}

@@ -15,12 +15,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/itchyny/gojq"
-
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
+	"freshet/internal/flow/source/filter"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/origin"
 	"freshet/internal/flow/source/webhook"
@@ -68,7 +67,7 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 	}
 	return &poller{
 		hook:          hook,
-		filter:        c.filter,
+		filters:       cmp.Or(env.Filters, filter.Runner(&filter.Here{})),
 		computedNames: slices.Sorted(maps.Keys(c.Computed)),
 		guard:         guard{schema: c.schema, shrink: c.ShrinkGuard},
 
@@ -106,8 +105,8 @@ type poller struct {
 	phase     float64 // where in the period polls are to be, by the clock, 0 to 1; 0: anywhere
 	digests   digester
 
-	filter        *gojq.Code // nil: none
-	computedNames []string   // sorted
+	filters       filter.Runner
+	computedNames []string // sorted
 	guard         guard
 	fresh, kept   []page      // of the answer that is being read, and of the one that the sink took last
 	header        http.Header // of the first page of the answer that is being read

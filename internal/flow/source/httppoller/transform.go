@@ -7,67 +7,39 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/itchyny/gojq"
+	"freshet/internal/flow/source/filter"
+
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"freshet"
 )
 
-// transformTakes bounds the time that a jq filter may take for one answer.
-const transformTakes = time.Second
-
-// compileTransform parses a filter of jq. It sees no environment and loads no modules.
-func compileTransform(filter string) (*gojq.Code, error) {
-	query, err := gojq.Parse(filter)
-	if err != nil {
-		return nil, fmt.Errorf("is not a filter of jq: %w", err)
-	}
-	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
-	if err != nil {
-		return nil, fmt.Errorf("is not a filter of jq: %w", err)
-	}
-	return code, nil
-}
-
 // transformed is what the filter makes of a value: one value, within the limits.
 func (p *poller) transformed(ctx context.Context, value []byte) ([]byte, *failure) {
-	if p.filter == nil {
+	if p.Transform == "" {
 		return value, nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(value))
-	dec.UseNumber()
-	var in any
-	if err := dec.Decode(&in); err != nil {
-		return nil, p.noPart(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, transformTakes)
-	defer cancel()
-	results := p.filter.RunWithContext(ctx, in)
-	first, ok := results.Next()
-	if !ok {
-		return nil, faultf(freshet.FaultFormat, "transform gives nothing for upstream's answer, instead of one value")
-	}
-	if err, failed := first.(error); failed {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, faultf(freshet.FaultFormat, "transform took longer than %v", freshet.Duration(transformTakes))
-		}
-		f := faultf(freshet.FaultFormat, "transform fails for upstream's answer")
-		f.err = err // may hold what upstream sent
-		return nil, f
-	}
-	if _, more := results.Next(); more {
-		return nil, faultf(freshet.FaultFormat, "transform gives more than one value for upstream's answer: put them into an array, as in [.[] | ...]")
-	}
-	out, err := gojq.Marshal(first)
+	out, err := p.filters.Run(ctx, p.Transform, value, p.limit)
 	switch {
-	case err != nil:
+	case err == nil:
+		return out, nil
+	case errors.Is(err, filter.ErrNothing):
+		return nil, faultf(freshet.FaultFormat, "transform gives nothing for upstream's answer, instead of one value")
+	case errors.Is(err, filter.ErrSeveral):
+		return nil, faultf(freshet.FaultFormat, "transform gives more than one value for upstream's answer: put them into an array, as in [.[] | ...]")
+	case errors.Is(err, filter.ErrNotJSON):
 		return nil, faultf(freshet.FaultFormat, "transform gives what is no JSON")
-	case int64(len(out)) > p.limit:
+	case errors.Is(err, filter.ErrLarge):
 		return nil, faultf(freshet.FaultSize, "what transform gives is larger than limits.payload, %v", freshet.Bytes(p.limit))
+	case errors.Is(err, filter.ErrSlow):
+		return nil, faultf(freshet.FaultFormat, "transform took longer than %v", freshet.Duration(filter.Takes))
+	case errors.Is(err, filter.ErrMemory):
+		return nil, faultf(freshet.FaultFormat, "transform took too much memory")
 	}
-	return out, nil
+	f := faultf(freshet.FaultFormat, "transform fails for upstream's answer")
+	f.err = err // may hold what upstream sent
+	return nil, f
 }
 
 // guard protects topics from poisoned data.

@@ -68,7 +68,7 @@ func TestConfig(t *testing.T) {
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","clientId":"x"}}`, "/sasl/clientId", "of no use for OAUTHBEARER with a token"},
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","extensions":{"auth":"x"}}}`, "/sasl/extensions/auth", "not auth"},
 		{`{` + whole + `,"sasl":{"mechanism":"OAUTHBEARER","token":"x","extensions":{"a":"x\u0001y"}}}`, "/sasl/extensions/a", "printable"},
-		{`{` + whole + `,"tls":{"ca":"x"}}`, "/tls/enabled", "must be true"},
+		{`{` + whole + `,"tls":{"ca":"secret:x"}}`, "/tls/enabled", "must be true"},
 		{`{` + whole + `,"tls":{"enabled":true,"cert":"x"}}`, "/tls/key", "go together"},
 		{`{` + whole + `,"tls":{"enabled":true,"key":"x"}}`, "/tls/key", "go together"},
 	} {
