@@ -85,7 +85,7 @@ func TestBadDocument(t *testing.T) {
 			go func() { done <- r.Run(ctx, to) }()
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if faults := to.Faults(); s.looks() > 2*(60/5+4) || len(faults) != 1 || faults[0].Code != freshet.FaultFormat {
+			if faults := to.Faults(); s.looks() > 2*(60/5+4) || len(faults) != 1 || faults[0].Code != freshet.FaultFormat || !strings.HasPrefix(faults[0].Message, name) {
 				t.Errorf("%q: opened %d times, %v", name, s.looks(), faults)
 			}
 			s.put(name, `{"a":"x`, "2")

@@ -89,7 +89,9 @@ func (s *session) folder(ctx context.Context) error {
 			return err
 		}
 		if v.faulty && v.fault.Code != 0 {
-			s.passes(ctx, v.fault) // once: it is not looked at again unless it changes
+			named := v.fault
+			named.Message = fmt.Sprintf("%.200s: %s", f.Name, named.Message)
+			s.passes(ctx, named) // once: it is not looked at again unless it changes
 			v.fault = freshet.Fault{}
 		}
 		if v.faulty {

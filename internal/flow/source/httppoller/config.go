@@ -64,10 +64,13 @@ type graphQL struct {
 	Operation string          `json:"operationName" doc:"Which operation of the document is meant, where it has several"`
 }
 
-// hasErrors says whether an answer of GraphQL says that something went wrong.
-func hasErrors(body []byte) bool {
+// graphQLErrors is what an answer of GraphQL says that went wrong, for the log; nil: nothing.
+func graphQLErrors(body []byte) error {
 	errs, err := jsonpatch.Lookup(body, "/errors")
-	return err == nil && string(errs) != "null" && string(errs) != "[]"
+	if err != nil || string(errs) == "null" || string(errs) == "[]" {
+		return nil
+	}
+	return fmt.Errorf("upstream says %.500s", errs)
 }
 
 // Check is what the tags cannot say.

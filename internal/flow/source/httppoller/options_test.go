@@ -97,7 +97,8 @@ func TestTransform(t *testing.T) {
 		{"an error", `"transform":".a"`, `["s3cret"]`, `fault 70016 transform fails for upstream's answer`},
 		{"too large", `"transform":"[range(300000)]"`, `1`, `fault 70015 what transform gives is larger than limits.payload, 1MiB`},
 		{"a schema that fits", `"schema":{"type":"object","required":["a"]}`, `{"a":1}`, `payload {"a":1}`},
-		{"a schema that does not", `"schema":{"properties":{"a":{"items":{"type":"number"}}}}`, `{"a":[1,"s3cret"]}`, `fault 70016 upstream's answer is not what the schema demands at /a/1`},
+		{"a schema that does not", `"schema":{"properties":{"a":{"items":{"type":"number"}}}}`, `{"a":[1,"s3cret"]}`, `fault 70016 upstream's answer is not what the schema demands at /a/1 (type)`},
+		{"a schema with a member that is missing", `"schema":{"required":["a","b"]}`, `{"a":1}`, `fault 70016 upstream's answer is not what the schema demands (required: b)`},
 		{"a schema after the filter", `"transform":".a","schema":{"type":"number"}`, `{"a":1}`, `payload 1`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -313,8 +313,12 @@ func (p *poller) payload(ctx context.Context, a *answer) (value []byte, fail *fa
 
 // decode is an answer's body as JSON.
 func (p *poller) decode(a *answer) ([]byte, *failure) {
-	if p.GraphQL != nil && hasErrors(a.body) {
-		return nil, faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
+	if p.GraphQL != nil {
+		if wrong := graphQLErrors(a.body); wrong != nil {
+			f := faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
+			f.err = wrong
+			return nil, f
+		}
 	}
 	data, err := formats.Parse(p.Format, a.body, p.FormatOptions)
 	switch {

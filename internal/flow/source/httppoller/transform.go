@@ -11,6 +11,7 @@ import (
 	"freshet/internal/flow/source/filter"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"freshet"
 )
@@ -51,6 +52,9 @@ type guard struct {
 	shrunken digest // of one that lost most, and has to be seen twice
 }
 
+// schemaURL is what a schema is called. A name alone would be one of a file, with the folder of the server in it.
+const schemaURL = "topic:///schema"
+
 // compileSchema reads a JSON Schema, which refers to nothing outside of itself.
 func compileSchema(text json.RawMessage) (*jsonschema.Schema, error) {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
@@ -59,10 +63,10 @@ func compileSchema(text json.RawMessage) (*jsonschema.Schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(jsonschema.SchemeURLLoader{})
-	if err := c.AddResource("schema.json", document); err != nil {
+	if err := c.AddResource(schemaURL, document); err != nil {
 		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
 	}
-	schema, err := c.Compile("schema.json")
+	schema, err := c.Compile(schemaURL)
 	if err != nil {
 		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
 	}
@@ -96,20 +100,30 @@ func (g *guard) admits(value []byte, digests digester) *failure {
 	return nil
 }
 
-// where is the place of the first mistake that a validator found, by JSON Pointer.
+// where is the place of the first mistake that a validator found, by JSON Pointer, and the keyword that it is against.
 func where(err error) string {
 	v, ok := errors.AsType[*jsonschema.ValidationError](err)
 	for ok && len(v.Causes) > 0 {
 		v = v.Causes[0]
 	}
-	if !ok || len(v.InstanceLocation) == 0 {
+	if !ok {
 		return ""
 	}
-	var at strings.Builder
-	for _, token := range v.InstanceLocation {
-		at.WriteString("/" + token)
+	var text strings.Builder
+	for i, token := range v.InstanceLocation {
+		if i == 0 {
+			text.WriteString(" at ")
+		}
+		text.WriteString("/" + token)
 	}
-	return fmt.Sprintf(" at %.200s", at.String())
+	if keyword := v.ErrorKind.KeywordPath(); len(keyword) > 0 {
+		text.WriteString(" (" + strings.Join(keyword, "/"))
+		if r, ok := v.ErrorKind.(*kind.Required); ok {
+			text.WriteString(": " + strings.Join(r.Missing, ", "))
+		}
+		text.WriteString(")")
+	}
+	return fmt.Sprintf("%.300s", text.String())
 }
 
 // took takes note of a value that was taken.
