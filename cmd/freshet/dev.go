@@ -106,6 +106,12 @@ func (c *cli) runDev(ctx context.Context, config app.Config, temporary bool) err
 	defer signal.Reset(syscall.SIGPIPE)
 	// The server must not wait for a terminal that is held, so changes wait here, and too many are left out.
 	changes := make(chan app.Change, 1024)
+	config.Watch = func(ch app.Change) {
+		select {
+		case changes <- ch:
+		default:
+		}
+	}
 	var printer sync.WaitGroup
 	defer printer.Wait()
 	defer cancel()
@@ -121,12 +127,6 @@ func (c *cli) runDev(ctx context.Context, config app.Config, temporary bool) err
 				}
 			}
 		}
-		s.Watch(ctx, func(ch app.Change) {
-			select {
-			case changes <- ch:
-			default:
-			}
-		})
 		printer.Go(func() {
 			defer cancel()
 			_ = w.run(ctx) // there is nobody left to tell

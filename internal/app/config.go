@@ -46,6 +46,8 @@ type Config struct {
 	Portable bool         `json:"-"` // streams are written by net/http everywhere; for tests of that path
 
 	Version string `json:"-"` // of the program; in User-Agent and metrics
+	// Watch is told of each change of any topic, from the start on. It must be quick. nil: nobody watches.
+	Watch func(Change) `json:"-"`
 	// FilterCommand makes a process that calls ServeFilters; nil: filters of jq run in this one.
 	FilterCommand func() *exec.Cmd `json:"-"`
 

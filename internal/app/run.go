@@ -45,8 +45,6 @@ type Server struct {
 	Topics []freshet.Topic // that it started with
 	// Listener is another descriptor of the listening socket, to be handed over; nil where there is none.
 	Listener func() (*os.File, error)
-	// Watch calls fn for each change from now on until ctx ends. fn must be quick.
-	Watch func(ctx context.Context, fn func(Change))
 }
 
 // Run serves until ctx ends, then lets streams end on a whole event and stops. ready is called once the
@@ -238,7 +236,7 @@ func (s *system) serve(ctx context.Context, c Config, listener net.Listener, rea
 	addr := listener.Addr().String()
 	s.log.InfoContext(ctx, "listening", "addr", addr, "scheme", scheme, "version", c.Version, "data", c.Data, "topics", s.catalog.Len())
 	if ready != nil {
-		ready(Server{Addr: addr, URL: scheme + "://" + addr, Topics: c.Topics, Watch: s.watch.until, Listener: fileOf(listener)})
+		ready(Server{Addr: addr, URL: scheme + "://" + addr, Topics: c.Topics, Listener: fileOf(listener)})
 	}
 	sweep, endSweep := context.WithCancel(ctx)
 	defer endSweep()

@@ -43,7 +43,6 @@ type system struct {
 	sockets *websocket.Sockets
 	busy    *busy
 	metrics *prometheus.Registry
-	watch   *watchers
 	kinds   source.Set
 	vault   settings.Vault
 	folders []string
@@ -59,7 +58,7 @@ type system struct {
 }
 
 func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
-	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), folders: c.Files.Allow, origins: c.Egress.origins(), busy: newBusy(), metrics: prometheus.NewRegistry(), watch: &watchers{fns: map[*func(Change)]bool{}}, unwatch: func() {}}
+	s := &system{log: log, kinds: all.Kinds(), vault: c.Secrets.vault(), folders: c.Files.Allow, origins: c.Egress.origins(), busy: newBusy(), metrics: prometheus.NewRegistry(), unwatch: func() {}}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.Version))
 	if err := s.openStore(ctx, c); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -69,7 +68,7 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*system, error) {
 		s.workers = filter.NewChildren(c.FilterCommand)
 		s.filters = s.workers
 	}
-	s.flow = flow.New(flow.Config{Journal: store{s.journal}, Sources: s.kinds, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: s.watch.tell})
+	s.flow = flow.New(flow.Config{Journal: store{s.journal}, Sources: s.kinds, NewSource: s.newSource, ID: journal.ID, Metrics: s.metrics, Log: log, Watch: c.Watch})
 	var err error
 	if s.streams, err = sse.New(sse.Config{Portable: c.Portable}); err != nil {
 		return nil, errors.Join(err, s.close())

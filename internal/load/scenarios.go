@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -78,14 +79,16 @@ func (r *run) fixed(ctx context.Context) error {
 }
 
 // saturate raises the rate by half until p99 reaches 100 ms or what is published does not get through
-// in its time. A step that fails is tried twice more, as somebody else may have had the processor.
+// in its time, and then looks between the last two rates, until they are a fifth apart or less. A step that fails is
+// tried twice more, as somebody else may have had the processor.
 func (r *run) saturate(ctx context.Context) error {
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
 	best := *r.report
 	var steps []Step
-	for rate, tries := r.Rate, 0; tries < 3; {
+	low, high := 0.0, math.Inf(1) // rates that got through, and did not
+	for rate, tries := r.Rate, 0; high > 1.2*low && !(low == 0 && tries == 3); {
 		t, sent, err := r.publish(ctx, rate, r.Duration)
 		if err != nil {
 			return err
@@ -96,12 +99,17 @@ func (r *run) saturate(ctx context.Context) error {
 			r.report.Missing == 0 && sent.failed == 0
 		steps = append(steps, step)
 		r.say("%.0f events/s wanted, %.0f came, p99 %.1f ms", wanted, step.EventsPerSecond, step.P99)
-		if !step.Good {
-			tries++
+		switch tries++; {
+		case step.Good:
+			best, low, tries = *r.report, rate, 0
+		case tries < 3 || low == 0:
 			continue
+		default:
+			high, tries = rate, 0
 		}
-		best = *r.report
-		rate, tries = rate*1.5, 0
+		if rate = 1.5 * low; high < math.Inf(1) {
+			rate = math.Sqrt(low * high)
+		}
 	}
 	*r.report = best
 	r.report.Steps = steps
