@@ -25,7 +25,7 @@ type Options struct {
 const Names = "json,ndjson,csv,xml,feed"
 
 // Notes tells the mappings, in Markdown.
-const Notes = "**Formats.** `json` is taken as it is. `ndjson` becomes an array of its lines. `csv` (RFC 4180) becomes an array with an object for each line, whose members are texts with the names of the columns, which the first line holds. " +
+const Notes = "**Formats.** `json` is taken as it is. `ndjson` becomes an array of its lines. `csv` (RFC 4180, in UTF-8, or in the charset that an answer names) becomes an array with an object for each line, whose members are texts with the names of the columns, which the first line holds. " +
 	"`xml` becomes an object with a member for the outermost element. An element that has only text is that text; any other is an object with a member `@name` for each attribute, one for each element in it (an array where there are several, or where `arrays` says so), and `#text` for text between them; names are without their namespace's prefix. " +
 	"`feed` is RSS 0.9 to 2.0, RDF, Atom or JSON Feed, and becomes one and the same object: `title`, `description`, `link`, `updated`, and `items` with `id`, `title`, `link`, `summary`, `content`, `published`, `updated`, `authors` and `categories`, each as far as it is there; times are as in RFC 3339."
 
@@ -82,6 +82,9 @@ func parseLines(data []byte) ([]byte, error) {
 
 // parseCSV makes an object of each line.
 func parseCSV(data []byte, o Options) ([]byte, error) {
+	if !utf8.Valid(data) { // it would be taken with other characters in it
+		return nil, syntax("csv", errors.New("it is not UTF-8"))
+	}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
 	if o.Delimiter != "" {
 		r.Comma, _ = utf8.DecodeRuneInString(o.Delimiter)

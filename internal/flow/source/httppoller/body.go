@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
+	"golang.org/x/net/html/charset"
 )
 
 var (
@@ -32,6 +33,21 @@ const (
 func isWebPage(h http.Header) bool {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return kind == "text/html" || kind == "application/xhtml+xml"
+}
+
+// inUTF8 is CSV in UTF-8, where the answer says that it is in another charset. JSON is UTF-8 always (RFC 8259 section
+// 8.1), and XML says by itself what it is.
+func inUTF8(h http.Header, body []byte, format string) (converted []byte, label string, err error) {
+	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	label = params["charset"]
+	if format != "csv" || err != nil || label == "" || strings.EqualFold(label, "utf-8") {
+		return body, label, nil
+	}
+	in, err := charset.NewReaderLabel(label, bytes.NewReader(body))
+	if err == nil {
+		body, err = io.ReadAll(in)
+	}
+	return body, label, err //nolint:wrapcheck // it is told in other words
 }
 
 // readBody returns the whole body, decompressed. The limit counts what comes out of it. A body that

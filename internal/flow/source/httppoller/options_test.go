@@ -91,6 +91,7 @@ func TestTransform(t *testing.T) {
 		{"feed", `"format":"feed","payloadPointer":"/title"`, `<rss version="2.0"><channel><title>T</title></channel></rss>`, `payload "T"`},
 		{"no xml", `"format":"xml"`, `{"s3cret":1}`, `fault 70016 upstream's answer is not xml`},
 		{"pages of csv", `"format":"csv","pagination":{"mode":"page","pageSize":{"value":9}}`, "a\n1\n", `payload [{"a":"1"}]`},
+		{"csv that is none", `"format":"csv"`, "a,b\n1,2\n3\n", `fault 70016 upstream's answer is not csv: line 3, wrong number of fields`},
 		{"large as JSON", `"format":"csv"`, strings.Repeat("x", 1000) + "\n" + strings.Repeat("1\n", 2000), `fault 70015 upstream's answer is larger as JSON`},
 		{"nothing", `"transform":"empty"`, `1`, `fault 70016 transform gives nothing`},
 		{"two values", `"transform":".,."`, `1`, `fault 70016 transform gives more than one value`},
@@ -117,6 +118,23 @@ func TestTransform(t *testing.T) {
 	expectWrong(t, `"schema":{"type":"thing"}`, "/schema: is not a JSON Schema")
 	expectWrong(t, `"schema":{"$ref":"https://evil.example/schema"}`, "/schema: is not a JSON Schema")
 	expectWrong(t, `"schema":{"$ref":"file:///etc/passwd"}`, "/schema: is not a JSON Schema")
+}
+
+// CSV is read in the charset that upstream says it is in.
+func TestCharset(t *testing.T) {
+	for charset, want := range map[string]string{
+		"iso-8859-1": `payload [{"a":"é"}]`, "UTF-8": `fault 70016 upstream's answer is not csv`, "windows-1252": `payload [{"a":"é"}]`, "klingon": `fault 70016 upstream's answer is in the charset "klingon"`,
+	} {
+		inBubble(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/csv; charset="+charset)
+			_, _ = w.Write([]byte("a\n\xe9\n"))
+		}, func(w *world) {
+			w.run(w.poller(`,"format":"csv"`), 1*s)
+			if len(w.lines) == 0 || !strings.HasPrefix(w.lines[0], want) {
+				t.Errorf("%s: %q, want %q", charset, w.lines, want)
+			}
+		})
+	}
 }
 
 // A filter that does not end is ended. (A bubble's clock stands still while it runs.)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -320,10 +321,17 @@ func (p *poller) decode(a *answer) ([]byte, *failure) {
 			return nil, f
 		}
 	}
-	data, err := formats.Parse(p.Format, a.body, p.FormatOptions)
+	body, label, err := inUTF8(a.header, a.body, p.Format)
+	if err != nil {
+		return nil, faultf(freshet.FaultFormat, "upstream's answer is in the charset %.40q, which is not known", label)
+	}
+	data, err := formats.Parse(p.Format, body, p.FormatOptions)
 	switch {
 	case err != nil:
 		f := faultf(freshet.FaultFormat, "upstream's answer is not %s", p.Format)
+		if at, ok := errors.AsType[*csv.ParseError](err); ok { // which quotes nothing
+			f.fault.Message += fmt.Sprintf(": line %d, %v", at.Line, at.Err)
+		}
 		f.err = err // may quote what upstream sent
 		return nil, f
 	case int64(len(data)) > p.limit:
