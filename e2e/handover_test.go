@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"freshet/internal/freshettest"
 )
 
 // A restart by SIGHUP hands the listening socket over: not one of those who connect in the meantime is
@@ -119,7 +121,7 @@ func TestRestartKeepsItsAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	one, other := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	one, other := fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)), fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t))
 	listen(one)
 	s := &server{t: t, args: []string{"serve", "-c", file, "--data", filepath.Join(t.TempDir(), "data")}}
 	s.start()
@@ -202,7 +204,7 @@ func (s *server) config() string { return s.args[slices.Index(s.args, "-c")+1] }
 
 // TestSocketActivation starts the server as systemd does: with the socket as descriptor 3.
 func TestSocketActivation(t *testing.T) {
-	port := freePort(t)
+	port := freshettest.Port(t)
 	script := fmt.Sprintf(`import os, socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(8)
 os.dup2(s.fileno(), 3); os.set_inheritable(3, True)

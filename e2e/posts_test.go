@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"freshet/internal/freshettest"
 )
 
 // TestRepeatedPosts has posters that repeat a post with its key until it is answered, while the server is
@@ -24,7 +26,7 @@ func TestRepeatedPosts(t *testing.T) {
 	s := serve(t, `
 topics:
   - {name: log, kind: event, source: {type: http-post, alwaysOn: true}, history: {maxEvents: 1000000, maxBytes: 1GiB}}
-`, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+`, "--listen", fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)))
 	var all sync.WaitGroup
 	var answered, repeated atomic.Int64
 	for p := range posters {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"freshet/internal/freshettest"
+
 	"freshet"
 )
 
@@ -45,7 +47,7 @@ func TestResume(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	const last, readers, kills = 1000, 3, 20
-	s := serve(t, pushed, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	s := serve(t, pushed, "--listen", fmt.Sprintf("127.0.0.1:%d", freshettest.Port(t)))
 	first(t, s, last)
 	var all sync.WaitGroup
 	for i := range readers {

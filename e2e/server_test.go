@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -164,21 +162,6 @@ func (s *server) get(path string, header ...string) (*http.Response, string) {
 		s.t.Fatal(err)
 	}
 	return resp, string(body)
-}
-
-// freePort finds a port below those that the system gives to outgoing connections, so that it is
-// still free when a server wants it a second time.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // lines collects what a program prints, for those who wait for a line.
