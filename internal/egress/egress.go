@@ -154,6 +154,9 @@ func Show(u *url.URL) string {
 	return shown.String()
 }
 
+// zoneLetters are those that a zone may be written with as they are (RFC 6874 section 2).
+const zoneLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+
 func checkURL(u *url.URL) error {
 	switch {
 	case u.Scheme == "" && u.Host == "":
@@ -164,6 +167,9 @@ func checkURL(u *url.URL) error {
 		return errors.New("a user or password in the URL is not sent: use an Authorization header")
 	case u.Hostname() == "":
 		return errors.New("the URL has no host")
+	}
+	if _, zone, ok := strings.Cut(u.Hostname(), "%"); ok && strings.Trim(zone, zoneLetters) != "" {
+		return errors.New("the zone of the address has a character that no interface's name has")
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {

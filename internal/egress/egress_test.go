@@ -333,7 +333,7 @@ func dnsReply(query []byte, answer func() netip.Addr) []byte {
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://api.example.com:8443/a%2Fb?q=1#f", "http://[fe80::1%25eth0]/", "http://1.2.3.4./", "http://0x7f.1/",
-		"http://u:p@h/", "HTTP://H", "http://h:00080", "http://h/%zz", "//h", "http://ü/", "http://[::ffff:1.2.3.4]:1", "http:/h", "http://h\\@i/",
+		"http://u:p@h/", "HTTP://H", "http://h:00080", "http://h/%zz", "//h", "http://ü/", "http://[::ffff:1.2.3.4]:1", "http:/h", "http://h\\@i/", "http://[::1%25e\x8bh0]",
 	} {
 		f.Add(seed)
 	}
