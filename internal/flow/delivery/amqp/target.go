@@ -34,10 +34,11 @@ type target struct {
 	name   string // of connections
 	most   int    // messages under way at a time
 
-	mu      sync.Mutex
-	session *session
-	closed  bool
+	session delivery.Kept[*session]
 }
+
+// Close ends the connection.
+func (t *target) Close() { t.session.Close() }
 
 // A session is a connection with a channel on which messages are confirmed.
 type session struct {
@@ -64,7 +65,7 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	}
 	last := len(all) - 1
 	d.Sent(settings.MaskURL(string(t.URL)), all, delivery.Attribute{Name: "exchange", Value: t.Exchange}, delivery.Attribute{Name: "routing-key", Value: keys[last]}, delivery.Attribute{Name: "message-id", Value: all[last].ID})
-	s, err := t.open(ctx)
+	s, err := t.session.Open(ctx, t.connect)
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() }) // what is being written waits no longer
 		err = t.publish(ctx, s, d, all, keys)
@@ -76,31 +77,10 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 			}
 		}
 		if _, told := errors.AsType[*delivery.Refusal](err); err != nil && !told {
-			t.drop(s)
+			t.session.Drop()
 		}
 	}
 	return delivery.Explain(err, t.Timeout)
-}
-
-// open returns the session that there is, or makes one.
-func (t *target) open(ctx context.Context) (*session, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s := t.session; s != nil {
-		if !s.channel.IsClosed() {
-			return s, nil
-		}
-		t.session = nil
-		s.close()
-	}
-	if t.closed {
-		return nil, net.ErrClosed
-	}
-	s, err := t.connect(ctx)
-	if err == nil {
-		t.session = s
-	}
-	return s, err
 }
 
 func (t *target) connect(ctx context.Context) (*session, error) {
@@ -130,7 +110,7 @@ func (t *target) connect(ctx context.Context) (*session, error) {
 		err = s.channel.Confirm(false)
 	}
 	if err != nil {
-		s.close()
+		s.Close()
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -228,28 +208,11 @@ func (s *session) why(err error) error {
 	return fmt.Errorf("publish: %w", said)
 }
 
-// drop ends a session that is of no use any more.
-func (t *target) drop(s *session) {
-	t.mu.Lock()
-	if t.session == s {
-		t.session = nil
-	}
-	t.mu.Unlock()
-	s.close()
-}
+// HasEnded says whether the broker has ended the channel.
+func (s *session) HasEnded() bool { return s.channel.IsClosed() }
 
 // Close ends the connection.
-func (t *target) Close() {
-	t.mu.Lock()
-	s := t.session
-	t.session, t.closed = nil, true
-	t.mu.Unlock()
-	if s != nil {
-		s.close()
-	}
-}
-
-func (s *session) close() {
+func (s *session) Close() {
 	_ = s.conn.CloseDeadline(time.Now().Add(leave)) // a politeness
 	_ = s.raw.Close()
 	s.wg.Wait()

@@ -27,10 +27,13 @@ type target struct {
 	cluster *cluster.Cluster
 	flight  *flight // that of an attempt whose time was over; only Deliver looks at it
 
-	mu     sync.Mutex
-	client *kgo.Client // nil: there is none now
-	closed bool
+	producer delivery.Kept[producer]
 }
+
+// A producer is a client that writes. It connects anew by itself.
+type producer struct{ *kgo.Client }
+
+func (producer) HasEnded() bool { return false }
 
 func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
 	t := &target{format: s.Format}
@@ -42,15 +45,7 @@ func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, erro
 }
 
 // Close ends the connections.
-func (t *target) Close() {
-	t.mu.Lock()
-	client := t.client
-	t.client, t.closed = nil, true
-	t.mu.Unlock()
-	if client != nil {
-		client.Close()
-	}
-}
+func (t *target) Close() { t.producer.Close() }
 
 // Deliver writes the messages, each as a record, and returns once all are confirmed, one is refused, or time is up.
 //
@@ -65,11 +60,11 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 			return t.outcome(d, earlier, err)
 		}
 	}
-	client, err := t.connected(ctx)
+	client, err := t.producer.Open(ctx, t.connect)
 	if err != nil {
 		return t.explain(err)
 	}
-	f := launch(client, d.ID, records)
+	f := launch(client.Client, d.ID, records)
 	return t.outcome(d, f, t.await(ctx, f))
 }
 
@@ -96,48 +91,26 @@ func (t *target) await(ctx context.Context, f *flight) error {
 	}
 	t.flight = nil
 	if err != nil {
-		t.drop()
+		t.producer.Drop()
 	}
 	return err
 }
 
-func (t *target) drop() {
-	t.mu.Lock()
-	client := t.client
-	t.client = nil
-	t.mu.Unlock()
-	if client != nil {
-		client.Close()
-	}
-}
-
-// connected is the client, one that reaches a broker where it is new.
-func (t *target) connected(ctx context.Context) (*kgo.Client, error) {
-	t.mu.Lock()
-	client := t.client
-	t.mu.Unlock()
-	if client != nil {
-		return client, nil
-	}
+// connect makes a client, and reaches a broker with it.
+func (t *target) connect(ctx context.Context) (producer, error) {
 	options, err := t.cluster.Options()
 	if err != nil {
-		return nil, err
+		return producer{}, err
 	}
-	if client, err = kgo.NewClient(append(options, t.options()...)...); err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+	client, err := kgo.NewClient(append(options, t.options()...)...)
+	if err != nil {
+		return producer{}, fmt.Errorf("make a client: %w", err)
 	}
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return nil, err //nolint:wrapcheck // explain says what it means
+		return producer{}, err //nolint:wrapcheck // explain says what it means
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		client.Close()
-		return nil, context.Canceled
-	}
-	t.client = client
-	return client, nil
+	return producer{client}, nil
 }
 
 // options are what a client that writes is made with.

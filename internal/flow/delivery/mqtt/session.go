@@ -321,7 +321,7 @@ func (s *session) why(err error) error {
 	return err
 }
 
-func (s *session) hasEnded() bool { return s.ended.Err() != nil }
+func (s *session) HasEnded() bool { return s.ended.Err() != nil }
 
 func (s *session) write(p io.WriterTo) error {
 	s.writing.Lock()
@@ -340,7 +340,7 @@ func (s *session) writeLocked(p io.WriterTo, deadline time.Time) error {
 }
 
 // close says goodbye and returns once the session has ended. It may be called again.
-func (s *session) close() {
+func (s *session) Close() {
 	if s.writing.TryLock() { // or it hangs in what is being written
 		_ = s.conn.SetWriteDeadline(time.Now().Add(leave))
 		_, _ = (&packets.Disconnect{Properties: &packets.Properties{}}).WriteTo(s.conn)

@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net"
-	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -21,10 +19,11 @@ type target struct {
 	env    delivery.Env
 	format string
 
-	mu      sync.Mutex
-	session *session
-	closed  bool
+	session delivery.Kept[*session]
 }
+
+// Close ends the connection.
+func (t *target) Close() { t.session.Close() }
 
 // Deliver publishes the messages, and waits until all of them are acknowledged.
 func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
@@ -37,7 +36,7 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 		messages[i] = t.message(d.Address(t.Topic, m), all[i])
 	}
 	d.Sent(settings.MaskURL(string(t.URL)), all, delivery.Attribute{Name: "topic", Value: messages[len(messages)-1].Topic})
-	s, err := t.open(ctx)
+	s, err := t.session.Open(ctx, t.connect)
 	if err == nil {
 		var said string
 		stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() }) // what is being written waits no longer
@@ -50,7 +49,7 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 			d.Confirmed(said)
 		}
 		if _, told := errors.AsType[*delivery.Refusal](err); err != nil && !told {
-			t.drop(s)
+			t.session.Drop()
 		}
 	}
 	return delivery.Explain(err, t.Timeout)
@@ -68,20 +67,7 @@ func (t *target) message(topic string, e delivery.Encoded) *packets.Publish {
 	return p
 }
 
-// open returns the session that there is, or makes one.
-func (t *target) open(ctx context.Context) (*session, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s := t.session; s != nil {
-		if !s.hasEnded() {
-			return s, nil
-		}
-		t.session = nil
-		s.close()
-	}
-	if t.closed {
-		return nil, net.ErrClosed
-	}
+func (t *target) connect(ctx context.Context) (*session, error) {
 	keepAlive := time.Duration(t.KeepAlive).Truncate(time.Second)
 	most := uint32(mostToRead)
 	// Servers need not take more than 23 letters and digits (MQTT 5, 3.1.3.1).
@@ -98,7 +84,7 @@ func (t *target) open(ctx context.Context) (*session, error) {
 	s, err := begin(conn, hello, keepAlive)
 	if !stop() {
 		if err == nil {
-			s.close()
+			s.Close()
 		}
 		return nil, ctx.Err()
 	}
@@ -106,27 +92,5 @@ func (t *target) open(ctx context.Context) (*session, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	t.session = s
 	return s, nil
-}
-
-// drop ends a session that is of no use any more.
-func (t *target) drop(s *session) {
-	t.mu.Lock()
-	if t.session == s {
-		t.session = nil
-	}
-	t.mu.Unlock()
-	s.close()
-}
-
-// Close ends the connection.
-func (t *target) Close() {
-	t.mu.Lock()
-	s := t.session
-	t.session, t.closed = nil, true
-	t.mu.Unlock()
-	if s != nil {
-		s.close()
-	}
 }

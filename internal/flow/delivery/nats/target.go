@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,8 +25,7 @@ type target struct {
 	base   context.Context //nolint:containedctx // of the connection; ended by Close
 	stop   context.CancelFunc
 
-	mu sync.Mutex
-	at *link // nil: there is none now
+	at delivery.Kept[*link]
 }
 
 // A link is a connection.
@@ -36,6 +34,9 @@ type link struct {
 	js    jetstream.JetStream
 	ended context.Context //nolint:containedctx // it ends with the connection, or when the server minds what is sent: its cause says why
 }
+
+// HasEnded says whether the connection has.
+func (l *link) HasEnded() bool { return l.IsClosed() }
 
 func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
 	t := &target{format: s.Format, env: source.Env{Topic: s.Topic, Client: env.Client, Secure: env.Secure, Dial: env.Dial, Secrets: env.Secrets, Log: env.Log}}
@@ -49,17 +50,7 @@ func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, erro
 // Close ends the connection.
 func (t *target) Close() {
 	t.stop()
-	t.drop()
-}
-
-func (t *target) drop() {
-	t.mu.Lock()
-	at := t.at
-	t.at = nil
-	t.mu.Unlock()
-	if at != nil {
-		at.Close()
-	}
+	t.at.Close()
 }
 
 // Deliver publishes the messages and returns once all are acknowledged.
@@ -70,7 +61,7 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	if err != nil {
 		return err
 	}
-	at, err := t.connected(ctx)
+	at, err := t.at.Open(ctx, t.connect)
 	if err != nil {
 		return t.explain(err)
 	}
@@ -81,21 +72,14 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 		said, err = at.toStream(ctx, t.Stream, messages)
 	}
 	if err != nil {
-		t.drop()
+		t.at.Drop()
 		return t.explain(err)
 	}
 	d.Confirmed(said)
 	return nil
 }
 
-// connected is the connection; one that is new where the last has ended.
-func (t *target) connected(ctx context.Context) (*link, error) {
-	t.mu.Lock()
-	at := t.at
-	t.mu.Unlock()
-	if at != nil && !at.IsClosed() {
-		return at, nil
-	}
+func (t *target) connect(ctx context.Context) (*link, error) {
 	base, cancel := context.WithCancel(t.base)
 	ended, end := context.WithCancelCause(base)
 	stop := context.AfterFunc(ctx, cancel)
@@ -115,15 +99,11 @@ func (t *target) connected(ctx context.Context) (*link, error) {
 		return nil, errors.Join(err, ctx.Err())
 	}
 	js, err := jetstream.New(nc)
-	at = &link{nc, js, ended}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err = errors.Join(err, t.base.Err()); err != nil {
+	if err != nil {
 		nc.Close()
-		return nil, err
+		return nil, err //nolint:wrapcheck // explain says what it means
 	}
-	t.at = at
-	return at, nil
+	return &link{nc, js, ended}, nil
 }
 
 // messages are the events as NATS gets them. The exchange is told of them.
