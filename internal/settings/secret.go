@@ -34,6 +34,9 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(Masked), nil }
 // IsReference says whether it says where a secret is, rather than being one.
 func (s Secret) IsReference() bool { return isReference(string(s)) }
 
+// IsLiteral says whether it is the secret itself, which can be judged without a Vault.
+func (s Secret) IsLiteral() bool { return s != "" && s != Masked && !s.IsReference() }
+
 func isReference(text string) bool {
 	kind, _, ok := strings.Cut(text, ":")
 	return ok && (kind == "secret" || kind == "env" || kind == "file")

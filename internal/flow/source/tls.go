@@ -24,16 +24,11 @@ func (t *TLS) Check(v *settings.Verdict) {
 		v.Say("/key", "a certificate and its key go together: cert and key")
 	}
 	// What is found elsewhere may be another when it is used: whether it is there the vault says.
-	ca, cert, key := settings.Secret(t.CA), t.Cert, t.Key
-	if text, err := (settings.Vault{}).Reveal(ca); ca != "" && !ca.IsReference() && err == nil && !x509.NewCertPool().AppendCertsFromPEM([]byte(text)) {
+	ca, pair := TLS{CA: t.CA}, TLS{Cert: t.Cert, Key: t.Key}
+	if _, err := ca.Config(settings.Vault{}); err != nil && settings.Secret(t.CA).IsLiteral() {
 		v.Say("/ca", "there is no certificate in PEM")
 	}
-	if cert == "" || key == "" || cert.IsReference() || key.IsReference() {
-		return
-	}
-	certText, err1 := settings.Vault{}.Reveal(cert)
-	keyText, err2 := settings.Vault{}.Reveal(key)
-	if _, err := tls.X509KeyPair([]byte(certText), []byte(keyText)); err != nil && err1 == nil && err2 == nil && cert != settings.Masked && key != settings.Masked {
+	if _, err := pair.Config(settings.Vault{}); err != nil && t.Cert.IsLiteral() && t.Key.IsLiteral() {
 		v.Say("/key", "cert and key are not a certificate and its key, in PEM")
 	}
 }

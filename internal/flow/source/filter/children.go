@@ -170,9 +170,7 @@ func (c *child) ask(ctx context.Context, r *request, takes time.Duration) (a ans
 	if err == nil && !slow {
 		return a, nil
 	}
-	_ = c.in.Close()
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait()
+	c.end()
 	switch {
 	case ctx.Err() != nil:
 		return answer{}, ctx.Err()
@@ -184,7 +182,7 @@ func (c *child) ask(ctx context.Context, r *request, takes time.Duration) (a ans
 	return answer{}, errEnded
 }
 
-// end lets the process end by itself.
+// end ends the process, and returns once it has.
 func (c *child) end() {
 	_ = c.in.Close()
 	_ = c.cmd.Process.Kill()

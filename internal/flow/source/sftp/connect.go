@@ -177,9 +177,3 @@ func (c *config) refused(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// faultText is what a fault says.
-func faultText(err error) string {
-	f, _ := source.FaultOf(err)
-	return f.Message
-}

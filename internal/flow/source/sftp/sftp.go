@@ -64,9 +64,10 @@ func (c *config) Check(v *settings.Verdict) {
 	if c.Password == "" && c.PrivateKey == "" {
 		v.Say("/password", "is required, or else privateKey")
 	}
-	if c.PrivateKey != "" && c.PrivateKey != settings.Masked && !c.PrivateKey.IsReference() && !c.Passphrase.IsReference() {
+	if c.PrivateKey.IsLiteral() && !c.Passphrase.IsReference() {
 		if _, err := c.signer(settings.Vault{}); err != nil {
-			v.Say("/privateKey", "%s", strings.TrimPrefix(faultText(err), "privateKey "))
+			f, _ := source.FaultOf(err)
+			v.Say("/privateKey", "%s", strings.TrimPrefix(f.Message, "privateKey "))
 		}
 	}
 	if c.Passphrase != "" && c.PrivateKey == "" {

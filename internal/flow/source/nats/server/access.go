@@ -101,12 +101,11 @@ func (a *Access) checkUser(v *settings.Verdict) {
 			v.Say(way.at, "only one of user, token, nkey and creds can be given")
 		}
 	}
-	if seed, err := (settings.Vault{}).Reveal(a.NKey); a.NKey != "" && !a.NKey.IsReference() && seed != settings.Masked && err == nil {
-		if _, err := nkeys.FromSeed([]byte(seed)); err != nil {
-			v.Say("/nkey", "is not the seed of a user's NKey, which begins with SU")
-		}
+	seed, _ := settings.Vault{}.Reveal(a.NKey) // of what is literal there is no error
+	if _, err := nkeys.FromSeed([]byte(seed)); err != nil && a.NKey.IsLiteral() {
+		v.Say("/nkey", "is not the seed of a user's NKey, which begins with SU")
 	}
-	if creds, err := (settings.Vault{}).Reveal(a.Creds); a.Creds != "" && !a.Creds.IsReference() && creds != settings.Masked && err == nil && !areCreds(creds) {
+	if creds, _ := (settings.Vault{}).Reveal(a.Creds); a.Creds.IsLiteral() && !areCreds(creds) {
 		v.Say("/creds", "is not the content of a credentials file, with a JWT and an NKey")
 	}
 }

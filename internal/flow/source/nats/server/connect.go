@@ -88,9 +88,7 @@ func (a *Access) login(o *nats.Options, vault settings.Vault) error {
 		o.SignatureCB = pair.Sign
 	}
 	if creds != "" {
-		_, errJWT := nkeys.ParseDecoratedJWT([]byte(creds))
-		_, errKey := nkeys.ParseDecoratedUserNKey([]byte(creds))
-		if errors.Join(errJWT, errKey, nats.UserCredentialBytes([]byte(creds))(o)) != nil {
+		if !areCreds(creds) || nats.UserCredentialBytes([]byte(creds))(o) != nil {
 			return source.Faultf(freshet.FaultConfig, "creds: it is not the content of a credentials file")
 		}
 	}
