@@ -64,15 +64,7 @@ func FuzzApplyMerge(f *testing.F) {
 
 // A merge patch that says what changed leads there, to the spelling of each number.
 func FuzzMerge(f *testing.F) {
-	for i, s := range sharp {
-		f.Add([]byte(s), []byte(sharp[(i+1)%len(sharp)]))
-		f.Add([]byte(sharp[(i+5)%len(sharp)]), []byte(s))
-	}
-	for i := range 40 {
-		m := newMaker(uint64(i))
-		v := m.value(3)
-		f.Add(m.text(v, i%3), m.text(m.next(v), 2))
-	}
+	addPairs(f)
 	f.Fuzz(func(t *testing.T, from, to []byte) {
 		a, err1 := jsonpatch.Parse(from, jsonpatch.Limits{})
 		b, err2 := jsonpatch.Parse(to, jsonpatch.Limits{})

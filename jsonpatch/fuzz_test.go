@@ -70,7 +70,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func FuzzDiff(f *testing.F) {
+// addPairs are documents, and what could come after each.
+func addPairs(f *testing.F) {
+	f.Helper()
 	for i, s := range sharp {
 		f.Add([]byte(s), []byte(sharp[(i+1)%len(sharp)]))
 		f.Add([]byte(sharp[(i+5)%len(sharp)]), []byte(s))
@@ -80,6 +82,10 @@ func FuzzDiff(f *testing.F) {
 		v := m.value(3)
 		f.Add(m.text(v, i%3), m.text(m.next(v), 2))
 	}
+}
+
+func FuzzDiff(f *testing.F) {
+	addPairs(f)
 	f.Fuzz(func(t *testing.T, from, to []byte) {
 		a, err1 := jsonpatch.Parse(from, jsonpatch.Limits{})
 		b, err2 := jsonpatch.Parse(to, jsonpatch.Limits{})

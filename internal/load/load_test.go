@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,8 +20,8 @@ import (
 	"freshet"
 	"freshet/client"
 	"freshet/internal/app"
+	"freshet/internal/freshettest"
 	"freshet/internal/load"
-	"freshet/internal/selfsigned"
 )
 
 // start runs a whole Freshet.
@@ -72,15 +71,8 @@ func TestScenarios(t *testing.T) {
 
 // Subscribers and publishers speak TLS as well.
 func TestTLS(t *testing.T) {
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	files := app.TLSConfig{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	if err := pair.Write(files.Cert, files.Key); err != nil {
-		t.Fatal(err)
-	}
+	_, cert, key, pair := freshettest.Certificate(t)
+	files := app.TLSConfig{Cert: cert, Key: key}
 	server, _ := start(t, files, pair.Roots)
 	fixed, _ := load.Find("fixed")
 	for _, server.WebSocket = range []bool{false, true} {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,20 +15,11 @@ import (
 	"freshet"
 	"freshet/internal/flow/source"
 	"freshet/internal/freshettest"
-	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
 
 func TestTLS(t *testing.T) {
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	text := func(name string) string {
 		data, err := os.ReadFile(name)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -20,6 +21,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"freshet/internal/freshettest"
 )
@@ -173,4 +179,30 @@ func certificate(t testing.TB, folder string) (both string) {
 		}
 	}
 	return filepath.Join(folder, "both.pem")
+}
+
+// FakeKafka is a cluster of one broker in this process, with a topic "prices" of some partitions.
+func FakeKafka(t testing.TB, partitions int32, options ...kfake.Opt) (servers string, k *kfake.Cluster) {
+	t.Helper()
+	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, "prices")}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return strings.Join(k.ListenAddrs(), ","), k
+}
+
+// CreateTopic makes a topic of a broker that may have started just now.
+func CreateTopic(t testing.TB, client *kgo.Client, topic string, partitions int32) {
+	t.Helper()
+	freshettest.WaitFor(t, time.Minute, "the topic "+topic+" is there", func() bool {
+		req := kmsg.NewPtrCreateTopicsRequest()
+		of := kmsg.NewCreateTopicsRequestTopic()
+		of.Topic, of.NumPartitions, of.ReplicationFactor = topic, partitions, 1
+		req.Topics = append(req.Topics, of)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		resp, err := req.RequestWith(ctx, client)
+		return err == nil && (resp.Topics[0].ErrorCode == 0 || errors.Is(kerr.ErrorForCode(resp.Topics[0].ErrorCode), kerr.TopicAlreadyExists))
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,18 @@ func Target(t testing.TB, kind delivery.Kind, config, format string, batch *fres
 	}
 	t.Cleanup(target.Close)
 	return target
+}
+
+// Mistakes checks configurations, each without its braces: by which pointer and words the one mistake of each begins;
+// "": it has none.
+func Mistakes(t testing.TB, kind delivery.Kind, of map[string]string) {
+	t.Helper()
+	for options, want := range of {
+		got := kind.Check(json.RawMessage(`{` + options + `}`))
+		if (want == "") != (got == nil) || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want)) {
+			t.Errorf("%s: %v, want %s", options, got, want)
+		}
+	}
 }
 
 // Delivery is one to "sub" with messages {"n":first}, {"n":first+1} and so on, of the type event.

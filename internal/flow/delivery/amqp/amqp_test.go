@@ -381,7 +381,7 @@ func TestStops(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	const good = `"url":"amqps://a.example/vhost"`
-	for options, want := range map[string]string{
+	brokers.Mistakes(t, amqp.Kind(), map[string]string{
 		good:                   "",
 		`"exchange":"x"`:       "/url: is required",
 		`"url":"http://a"`:     "/url: must begin with amqp:// or amqps://",
@@ -395,12 +395,7 @@ func TestConfig(t *testing.T) {
 		good + `,"mandatory":1`:                                 "/mandatory: ",
 		good + `,"persistent":"yes"`:                            "/persistent: ",
 		good + `,"queue":"q"`:                                   "/queue: unknown member",
-	} {
-		got := amqp.Kind().Check(json.RawMessage(`{` + options + `}`))
-		if (want == "") != (got == nil) || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want)) {
-			t.Errorf("%s: %v, want %s", options, got, want)
-		}
-	}
+	})
 	planned := brokers.Target(t, amqp.Kind(), `{`+good+`,"retries":["PT2S"]}`, "", nil, brokers.Env(t)).(delivery.Planned)
 	if schedule, parallel := planned.Plan(); fmt.Sprint(schedule) != "[PT0S PT2S]" || parallel != 1 {
 		t.Errorf("%v, %d", schedule, parallel)

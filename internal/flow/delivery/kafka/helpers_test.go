@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,14 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/kafka"
-	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
 )
 
@@ -33,12 +30,8 @@ type cluster struct {
 // fake is a cluster of one broker in this process, with a topic "prices" of some partitions.
 func fake(t testing.TB, partitions int32, options ...kfake.Opt) (*cluster, *kfake.Cluster) {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, "prices")}, options...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return connect(t, strings.Join(k.ListenAddrs(), ",")), k
+	servers, k := brokers.FakeKafka(t, partitions, options...)
+	return connect(t, servers), k
 }
 
 func connect(t testing.TB, servers string, options ...kgo.Opt) *cluster {
@@ -56,21 +49,6 @@ func (c *cluster) open(more ...kgo.Opt) *kgo.Client {
 	}
 	c.t.Cleanup(client.Close)
 	return client
-}
-
-// create makes a topic.
-func (c *cluster) create(topic string, partitions int32) {
-	c.t.Helper()
-	freshettest.WaitFor(c.t, time.Minute, "the topic "+topic+" is there", func() bool {
-		req := kmsg.NewPtrCreateTopicsRequest()
-		of := kmsg.NewCreateTopicsRequestTopic()
-		of.Topic, of.NumPartitions, of.ReplicationFactor = topic, partitions, 1
-		req.Topics = append(req.Topics, of)
-		ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Second)
-		defer cancel()
-		resp, err := req.RequestWith(ctx, c.client)
-		return err == nil && (resp.Topics[0].ErrorCode == 0 || errors.Is(kerr.ErrorForCode(resp.Topics[0].ErrorCode), kerr.TopicAlreadyExists))
-	})
 }
 
 // read is what a topic has, which must be exactly so many records, in the order of each partition.

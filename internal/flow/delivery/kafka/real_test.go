@@ -40,7 +40,7 @@ func TestBroker(t *testing.T) {
 // logins tries each way to log in, and what the broker says to those that are wrong.
 func logins(t *testing.T, b *brokers.Kafka) {
 	c := connect(t, b.Plain)
-	c.create("prices", 1)
+	brokers.CreateTopic(t, c.client, "prices", 1)
 	env := brokers.Env(t)
 	env.Secrets = settings.Vault{Files: []string{filepath.Dir(b.Cert)}, Named: map[string]settings.Secret{"password": "swordfish"}}
 	n := 0
@@ -94,11 +94,11 @@ func logins(t *testing.T, b *brokers.Kafka) {
 // lost, nothing is there twice, and the events of each key are in their order.
 func killedBroker(t *testing.T, b *brokers.Kafka) {
 	c := connectSecurely(t, b)
-	c.create("singles", 3)
+	brokers.CreateTopic(t, c.client, "singles", 3)
 	g := gateway.Start(t, app.Config{Secrets: app.SecretsConfig{Files: []string{filepath.Dir(b.Cert)}}})
 	g.Topic("prices", freshet.KindEvent)
 	config := c.config(`,"keyPointer":"/k","timeout":"PT2S","retries":["PT0.5S","PT1S","PT1S","PT1S","PT2S","PT2S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S","PT5S"],"sasl":{"mechanism":"SCRAM-SHA-512","username":"s512","password":"swordfish"}` + secured(b))
-	c.create("batches", 3)
+	brokers.CreateTopic(t, c.client, "batches", 3)
 	g.Subscribe("prices", "single", "kafka", strings.Replace(config, `"topic":"prices"`, `"topic":"singles"`, 1), "")
 	g.Subscribe("prices", "batched", "kafka", strings.Replace(config, `"topic":"prices"`, `"topic":"batches"`, 1), `"batch":{"maxEvents":50},"format":"cloudevents-structured"`)
 

@@ -24,7 +24,6 @@ import (
 	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
 	"freshet/internal/freshettest/gateway"
-	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
 
@@ -269,15 +268,7 @@ func TestAccess(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	secured := freshettest.Port(t)
 	brokers.StartMosquitto(t, fmt.Sprintf("listener %d 127.0.0.1", secured), "certfile "+cert, "keyfile "+key, "cafile "+cert, "require_certificate true")
 	env := brokers.Env(t)

@@ -323,7 +323,7 @@ func TestClientID(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	const good = `"url":"mqtts://a.example"`
-	for options, want := range map[string]string{
+	brokers.Mistakes(t, mqtt.Kind(), map[string]string{
 		good:                   "",
 		`"topic":"x"`:          "/url: is required",
 		`"url":"http://a"`:     "/url: must begin with mqtt:// or mqtts://",
@@ -343,12 +343,7 @@ func TestConfig(t *testing.T) {
 		good + `,"retries":["P8D"]`:                "/retries/0: must be from PT0S to P7D",
 		good + `,"timeout":"PT2M"`:                 "/timeout: must be from PT0.1S to PT1M",
 		good + `,"topics":[]`:                      "/topics: unknown member",
-	} {
-		got := mqtt.Kind().Check(json.RawMessage(`{` + options + `}`))
-		if (want == "") != (got == nil) || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want)) {
-			t.Errorf("%s: %v, want %s", options, got, want)
-		}
-	}
+	})
 	planned := brokers.Target(t, mqtt.Kind(), `{`+good+`,"retries":["PT2S"]}`, "", nil, brokers.Env(t)).(delivery.Planned)
 	if schedule, parallel := planned.Plan(); fmt.Sprint(schedule) != "[PT0S PT2S]" || parallel != 1 {
 		t.Errorf("%v, %d", schedule, parallel)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,42 +23,8 @@ import (
 	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
 	"freshet/internal/freshettest/gateway"
-	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
-
-// start starts a real server in this process, with JetStream, and returns its address.
-func start(t *testing.T, change func(*server.Options)) (string, *server.Server) {
-	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
-	if change != nil {
-		change(o)
-	}
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s.Addr().String(), s
-}
-
-func dial(t *testing.T, address string, options ...client.Option) (*client.Conn, jetstream.JetStream) {
-	t.Helper()
-	nc, err := client.Connect("nats://"+address, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc, js
-}
 
 func config(address, more string) string { return fmt.Sprintf(`{"servers":%q%s}`, address, more) }
 
@@ -85,20 +50,11 @@ func stored(t *testing.T, s jetstream.Stream) (all []*jetstream.RawStreamMsg) {
 	return all
 }
 
-func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
-	t.Helper()
-	s, err := js.CreateStream(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // What is published to subjects comes to those who listen, in its order, with what is to be said of it.
 func TestSubjects(t *testing.T) {
 	t.Parallel()
-	address, _ := start(t, nil)
-	nc, _ := dial(t, address)
+	address, _ := brokers.ServeNATS(t, nil)
+	nc, _ := brokers.DialNATS(t, address)
 	sub, err := nc.SubscribeSync(">")
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +85,9 @@ func TestSubjects(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	t.Parallel()
-	address, _ := start(t, nil)
-	_, js := dial(t, address)
-	s := stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
+	address, _ := brokers.ServeNATS(t, nil)
+	_, js := brokers.DialNATS(t, address)
+	s := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
 	for _, format := range delivery.Formats() {
 		if err := s.Purge(t.Context()); err != nil {
 			t.Fatal(err)
@@ -171,9 +127,9 @@ func TestFormats(t *testing.T) {
 // A stream has what was delivered, in its order and once, however often it is sent, unless it was asked for again.
 func TestStream(t *testing.T) {
 	t.Parallel()
-	address, _ := start(t, nil)
-	_, js := dial(t, address)
-	s := stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
+	address, _ := brokers.ServeNATS(t, nil)
+	_, js := brokers.DialNATS(t, address)
+	s := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
 	to := target(t, address, `,"stream":"S"`)
 	for i := range 2 {
 		for attempt := range 2 {
@@ -206,16 +162,16 @@ func TestCredentials(t *testing.T) {
 	userKey, _ := nkeys.CreateUser()
 	public, _ := userKey.PublicKey()
 	seed, _ := userKey.Seed()
-	address, _ := start(t, func(o *server.Options) {
+	address, _ := brokers.ServeNATS(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "u", Password: "s3cret"}, {
 			Username: "limited", Password: "s3cret",
 			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Allow: []string{"_MINE.>"}}, Publish: &server.SubjectPermission{Allow: []string{"topic", "event"}}},
 		}}
 		o.Nkeys = []*server.NkeyUser{{Nkey: public}}
 	})
-	withToken, _ := start(t, func(o *server.Options) { o.Authorization = "s3cret" })
-	_, js := dial(t, address, client.UserInfo("u", "s3cret"))
-	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
+	withToken, _ := brokers.ServeNATS(t, func(o *server.Options) { o.Authorization = "s3cret" })
+	_, js := brokers.DialNATS(t, address, client.UserInfo("u", "s3cret"))
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
 	env := brokers.Env(t)
 	env.Secrets = settings.Vault{Named: map[string]settings.Secret{"password": "s3cret", "seed": settings.Secret(seed)}}
 	const refused, denied = "the server refuses the credentials", "this user may not publish to the subject, or not hear"
@@ -256,26 +212,12 @@ func TestCredentials(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	secure := func(first bool) string {
-		address, _ := start(t, func(o *server.Options) {
-			config, err := server.GenTLSConfig(&server.TLSConfigOpts{CertFile: cert, KeyFile: key, CaFile: cert, Verify: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			o.TLSConfig, o.TLS, o.TLSVerify, o.TLSTimeout, o.TLSHandshakeFirst = config, true, true, 5, first
-		})
+		address, _ := brokers.ServeNATS(t, brokers.MutualTLS(t, cert, key, first))
 		return address
 	}
-	plain, _ := start(t, nil)
+	plain, _ := brokers.ServeNATS(t, nil)
 	env := brokers.Env(t)
 	env.Secrets = settings.Vault{Files: []string{folder}}
 	files := fmt.Sprintf(`"ca":"file:%s","cert":"file:%s","key":"file:%s","serverName":"localhost"`, cert, cert, key)
@@ -297,10 +239,10 @@ func TestTLS(t *testing.T) {
 // What goes wrong is said in words, and the target works again once it is mended.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	address, s := start(t, func(o *server.Options) { o.MaxPayload = 100_000 })
-	_, js := dial(t, address, client.NoReconnect())
-	full := stream(t, js, jetstream.StreamConfig{Name: "FULL", Subjects: []string{"full"}, MaxMsgs: 2, Discard: jetstream.DiscardNew})
-	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
+	address, s := brokers.ServeNATS(t, func(o *server.Options) { o.MaxPayload = 100_000 })
+	_, js := brokers.DialNATS(t, address, client.NoReconnect())
+	full := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "FULL", Subjects: []string{"full"}, MaxMsgs: 2, Discard: jetstream.DiscardNew})
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"topic"}})
 	large := brokers.Delivery(0, 1)
 	large.Messages[0].Data = []byte(`"` + strings.Repeat("x", 200_000) + `"`)
 	odd := brokers.Delivery(0, 1)
@@ -354,19 +296,14 @@ func TestRefusals(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	const good = `"servers":"a.example"`
-	for options, want := range map[string]string{
+	brokers.Mistakes(t, nats.Kind(), map[string]string{
 		good: "", good + `,"subject":"a.{topic}.{type}","stream":"S","timeout":"PT1S","retries":["PT1S"]`: "",
 		``: "/servers: is required", `"servers":"http://a"`: "/servers: ", `"servers":"nats://u:p@a"`: "/servers: a user or password",
 		good + `,"subject":"a b"`: `/subject: "a b" is not a subject`, good + `,"subject":"a.*"`: "/subject:", good + `,"subject":"a.{id}"`: "/subject: \"{id}\" is no placeholder",
 		good + `,"stream":"a.b"`: `/stream: "a.b" is not a name`,
 		good + `,"password":"p"`: "/user: is required", good + `,"token":"t","user":"u"`: "/token: only one of", good + `,"inboxPrefix":"a.>"`: "/inboxPrefix:", good + `,"tlsFirst":true`: "/tls/enabled: must be true",
 		good + `,"tls":{"enabled":true,"cert":"x"}`: "/tls/key: a certificate and its key", good + `,"timeout":"PT2M"`: "/timeout: must be from", good + `,"retries":["P8D"]`: "/retries/0: must be from", good + `,"qos":1`: "/qos: unknown member",
-	} {
-		got := nats.Kind().Check(json.RawMessage(`{` + options + `}`))
-		if (want == "") != (got == nil) || want != "" && !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want) {
-			t.Errorf("%s: %v, want %s", options, got, want)
-		}
-	}
+	})
 	masked := string(nats.Kind().Mask(json.RawMessage(`{` + good + `,"user":"u","password":"s3cret","token":"s3cret","nkey":"s3cret","creds":"s3cret"}`)))
 	if strings.Contains(masked, "s3cret") || !strings.Contains(masked, `"u"`) {
 		t.Errorf("masked: %s", masked)
@@ -409,7 +346,7 @@ func TestSilence(t *testing.T) {
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	b := brokers.StartNATS(t)
-	_, js := dial(t, b.Address, client.MaxReconnects(-1), client.ReconnectWait(100*time.Millisecond))
+	_, js := brokers.DialNATS(t, b.Address, client.MaxReconnects(-1), client.ReconnectWait(100*time.Millisecond))
 	var s jetstream.Stream
 	freshettest.WaitFor(t, 20*time.Second, "a stream", func() bool {
 		var err error

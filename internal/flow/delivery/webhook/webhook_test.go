@@ -2,7 +2,6 @@ package webhook_test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +22,7 @@ import (
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/delivery/webhook"
 	"freshet/internal/flow/source"
-	"freshet/internal/selfsigned"
+	"freshet/internal/freshettest"
 	"freshet/internal/settings"
 	"freshet/webhooks"
 )
@@ -252,27 +249,14 @@ func TestOAuth(t *testing.T) {
 // The authority of the endpoint's certificate, and a certificate for an endpoint that asks for one.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	pair, err := selfsigned.New()
+	folder, cert, key, pair := freshettest.Certificate(t)
+	certificate, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pair.Write(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := os.ReadFile(filepath.Join(folder, "cert.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
 	e := listen(t, nil, func(s *httptest.Server) {
 		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // refusals are meant
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pair.Roots, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
 		s.StartTLS()
 	})
 	with := env(t)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,6 @@ import (
 	"freshet"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/freshettest"
-	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
 
@@ -163,15 +161,7 @@ func TestOAuth(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, pair := freshettest.Certificate(t)
 	own, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)

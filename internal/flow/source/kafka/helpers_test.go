@@ -14,6 +14,7 @@ import (
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/kafka"
 	"freshet/internal/freshettest"
+	"freshet/internal/freshettest/brokers"
 )
 
 // A cluster is Kafka, real or not, and a client of it.
@@ -26,12 +27,8 @@ type cluster struct {
 // fake is a cluster of one broker in this process, with a topic "prices" of some partitions.
 func fake(t testing.TB, partitions int32, options ...kfake.Opt) (*cluster, *kfake.Cluster) {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, "prices")}, options...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return connect(t, strings.Join(k.ListenAddrs(), ",")), k
+	servers, k := brokers.FakeKafka(t, partitions, options...)
+	return connect(t, servers), k
 }
 
 func connect(t testing.TB, servers string, options ...kgo.Opt) *cluster {

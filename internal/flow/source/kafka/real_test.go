@@ -11,9 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"freshet"
 	"freshet/internal/flow/source/kafka"
@@ -22,31 +20,12 @@ import (
 	"freshet/internal/settings"
 )
 
-// create makes a topic.
-func (c *cluster) create(topic string, partitions int32) {
-	c.t.Helper()
-	freshettest.WaitFor(c.t, time.Minute, "the topic "+topic+" is there", func() bool {
-		return c.tryCreate(topic, partitions)
-	})
-}
-
-func (c *cluster) tryCreate(topic string, partitions int32) bool {
-	req := kmsg.NewPtrCreateTopicsRequest()
-	of := kmsg.NewCreateTopicsRequestTopic()
-	of.Topic, of.NumPartitions, of.ReplicationFactor = topic, partitions, 1
-	req.Topics = append(req.Topics, of)
-	ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Second)
-	defer cancel()
-	resp, err := req.RequestWith(ctx, c.client)
-	return err == nil && (resp.Topics[0].ErrorCode == 0 || errors.Is(kerr.ErrorForCode(resp.Topics[0].ErrorCode), kerr.TopicAlreadyExists))
-}
-
 // TestBroker is against Apache Kafka.
 func TestBroker(t *testing.T) {
 	t.Parallel()
 	b := brokers.StartKafka(t)
 	c := connect(t, b.Plain)
-	c.create("prices", 1)
+	brokers.CreateTopic(t, c.client, "prices", 1)
 	c.write("1", "2")
 
 	t.Run("read, and read on", func(t *testing.T) {
@@ -118,7 +97,7 @@ func TestKilledBroker(t *testing.T) {
 	}
 	b := brokers.StartKafka(t)
 	c := connect(t, b.Plain)
-	c.create("prices", 3)
+	brokers.CreateTopic(t, c.client, "prices", 3)
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
 	written := make(chan int)

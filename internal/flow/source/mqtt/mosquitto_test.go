@@ -20,7 +20,6 @@ import (
 	"freshet/internal/flow/source/mqtt"
 	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
-	"freshet/internal/selfsigned"
 )
 
 // A broker is a real Mosquitto, which keeps its sessions on disk.
@@ -359,15 +358,7 @@ func TestAccess(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	secured := freshettest.Port(t)
 	b := start(t, fmt.Sprintf("listener %d 127.0.0.1", secured), "certfile "+cert, "keyfile "+key, "cafile "+cert, "require_certificate true")
 	publish(t, b.Address).send("a", 1, true, `1`)

@@ -3,11 +3,9 @@ package nats_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -27,41 +25,14 @@ import (
 	"freshet/internal/flow/source/nats"
 	"freshet/internal/freshettest"
 	"freshet/internal/freshettest/brokers"
-	"freshet/internal/selfsigned"
 	"freshet/internal/settings"
 )
 
 // start runs a server in this process, with JetStream, and returns its address.
 func start(t *testing.T, change func(*server.Options)) string {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
-	if change != nil {
-		change(o)
-	}
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s.Addr().String()
-}
-
-func dial(t *testing.T, address string, options ...client.Option) (*client.Conn, jetstream.JetStream) {
-	t.Helper()
-	nc, err := client.Connect("nats://"+address, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc, js
+	address, _ := brokers.ServeNATS(t, change)
+	return address
 }
 
 func config(address, more string) string { return fmt.Sprintf(`{"servers":%q,%s}`, address, more) }
@@ -73,22 +44,6 @@ func publish(t *testing.T, js jetstream.JetStream, subject string, messages ...s
 			t.Fatal(err)
 		}
 	}
-}
-
-func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
-	t.Helper()
-	s, err := js.CreateStream(t.Context(), c)
-	for range 100 { // the server may still be removing one of that name that was there before
-		if refused, ok := errors.AsType[*jetstream.APIError](err); !ok || refused.Code != 500 {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-		s, err = js.CreateStream(t.Context(), c)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 func connected(t *testing.T, to *freshettest.Sink, times int) {
@@ -119,7 +74,7 @@ func numbers(from, to int) (all []string) {
 func TestSubject(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	nc, _ := dial(t, address)
+	nc, _ := brokers.DialNATS(t, address)
 	a, b, all := &freshettest.Sink{}, &freshettest.Sink{}, &freshettest.Sink{}
 	env := freshettest.Env(t)
 	env.Limit = 1000
@@ -153,7 +108,7 @@ func TestSubject(t *testing.T) {
 func TestTooFast(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	nc, _ := dial(t, address)
+	nc, _ := brokers.DialNATS(t, address)
 	var open atomic.Bool
 	to := &freshettest.Sink{Refuse: func(source.Payload) error {
 		if !open.Load() {
@@ -188,7 +143,7 @@ func TestTooFast(t *testing.T) {
 func TestStream(t *testing.T) {
 	t.Parallel()
 	address := start(t, func(o *server.Options) { o.JetStreamDomain = "hub" })
-	_, js := dial(t, address)
+	_, js := brokers.DialNATS(t, address)
 	for options, want := range map[string][2][]string{
 		`"stream":"S"`: {nil, {"3", "4", "5"}},
 		`"stream":"S","deliver":"new","subject":"a"`:  {nil, {"3", "5"}},
@@ -202,7 +157,7 @@ func TestStream(t *testing.T) {
 		`"stream":"S","durable":"f","deliver":"last"`: {{"2"}, {"3", "4", "5"}},
 	} {
 		t.Run(options, func(t *testing.T) {
-			stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a", "b"}})
+			brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a", "b"}})
 			publish(t, js, "a", "0", "1", "no JSON", "")
 			publish(t, js, "b", "2")
 			to := &freshettest.Sink{}
@@ -228,10 +183,10 @@ func TestStream(t *testing.T) {
 func TestResume(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	_, js := dial(t, address)
+	_, js := brokers.DialNATS(t, address)
 	for _, durable := range []string{"", `,"durable":"d"`} {
 		name := "S" + strconv.Itoa(len(durable))
-		s := stream(t, js, jetstream.StreamConfig{Name: name, Subjects: []string{name + ".*"}})
+		s := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: name, Subjects: []string{name + ".*"}})
 		conf := config(address, `"stream":"`+name+`","subject":"`+name+`.a","deliver":"all"`+durable)
 		to := &freshettest.Sink{}
 		for i := range 900 {
@@ -281,9 +236,9 @@ func TestResume(t *testing.T) {
 func TestStreamThatChanges(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	_, js := dial(t, address)
+	_, js := brokers.DialNATS(t, address)
 	c := jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}, MaxMsgs: 3}
-	stream(t, js, c)
+	brokers.CreateStream(t, js, c)
 	publish(t, js, "a", "0")
 	to := &freshettest.Sink{}
 	stop := freshettest.Run(t, nats.Kind(), config(address, `"stream":"S"`), freshettest.Env(t), to)
@@ -304,7 +259,7 @@ func TestStreamThatChanges(t *testing.T) {
 	freshettest.Run(t, nats.Kind(), config(address, `"stream":"S"`), freshettest.Env(t), to)
 	await(t, to, freshet.FaultHTTP+404)
 	c.MaxMsgs, c.MaxMsgsPerSubject = -1, 1
-	stream(t, js, c)
+	brokers.CreateStream(t, js, c)
 	publish(t, js, "a", "7")
 	to.Await(t, "1", "4", "5", "6", "7")
 }
@@ -313,8 +268,8 @@ func TestStreamThatChanges(t *testing.T) {
 func TestLatestOnly(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	_, js := dial(t, address)
-	stream(t, js, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1})
+	_, js := brokers.DialNATS(t, address)
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1})
 	publish(t, js, "$KV.b.key", "1")
 	to := &freshettest.Sink{}
 	conf := config(address, `"stream":"KV_b","subject":"$KV.b.key","deliver":"last"`)
@@ -333,8 +288,8 @@ func TestLatestOnly(t *testing.T) {
 func TestWorkQueue(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	_, js := dial(t, address)
-	s := stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}, Retention: jetstream.WorkQueuePolicy})
+	_, js := brokers.DialNATS(t, address)
+	s := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}, Retention: jetstream.WorkQueuePolicy})
 	publish(t, js, "a", "0", "no JSON", "", "1")
 	count := 0
 	to := &freshettest.Sink{Refuse: func(source.Payload) error {
@@ -364,8 +319,8 @@ func TestWorkQueue(t *testing.T) {
 func TestConsumersThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	_, js := dial(t, address)
-	s := stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}})
+	_, js := brokers.DialNATS(t, address)
+	s := brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}})
 	if _, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "silent", AckPolicy: jetstream.AckNonePolicy}); err != nil {
 		t.Fatal(err)
 	}
@@ -403,8 +358,8 @@ func TestCredentials(t *testing.T) {
 	})
 	withToken := start(t, func(o *server.Options) { o.Authorization = "s3cret" })
 	withJWT, creds := operated(t)
-	_, js := dial(t, address, client.UserInfo("u", "s3cret"))
-	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	_, js := brokers.DialNATS(t, address, client.UserInfo("u", "s3cret"))
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
 	env := freshettest.Env(t)
 	env.Secrets = settings.Vault{Named: map[string]settings.Secret{"password": "s3cret", "seed": settings.Secret(seed), "creds": settings.Secret(creds)}}
 	for _, tt := range []struct {
@@ -476,23 +431,9 @@ func operated(t *testing.T) (address, creds string) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	secure := func(first bool) string {
-		return start(t, func(o *server.Options) {
-			config, err := server.GenTLSConfig(&server.TLSConfigOpts{CertFile: cert, KeyFile: key, CaFile: cert, Verify: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			o.TLSConfig, o.TLS, o.TLSVerify, o.TLSTimeout, o.TLSHandshakeFirst = config, true, true, 5, first
-		})
+		return start(t, brokers.MutualTLS(t, cert, key, first))
 	}
 	env := freshettest.Env(t)
 	env.Secrets = settings.Vault{Files: []string{folder}}
@@ -600,7 +541,7 @@ func TestServerThatIsKilled(t *testing.T) {
 	t.Parallel()
 	process := brokers.StartNATS(t)
 	address := process.Address
-	_, js := dial(t, address, client.MaxReconnects(-1), client.ReconnectWait(100*time.Millisecond))
+	_, js := brokers.DialNATS(t, address, client.MaxReconnects(-1), client.ReconnectWait(100*time.Millisecond))
 	var s jetstream.Stream
 	freshettest.WaitFor(t, 20*time.Second, "a stream", func() bool {
 		var err error
@@ -692,8 +633,8 @@ func (c *counted) Payload(ctx context.Context, ps ...source.Payload) error {
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	address := start(t, nil)
-	nc, js := dial(t, address)
-	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	nc, js := brokers.DialNATS(t, address)
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
 	for _, options := range []string{`"subject":"a"`, `"stream":"S","deliver":"all"`, `"stream":"S","deliver":"all","durable":"d"`} {
 		to := &counted{Sink: &freshettest.Sink{}}
 		stop := freshettest.Run(t, nats.Kind(), config(address, options), freshettest.Env(t), to)
@@ -715,8 +656,8 @@ func TestBatches(t *testing.T) {
 // A source that ends leaves nothing behind.
 func TestNothingIsLeft(t *testing.T) {
 	address := start(t, nil)
-	_, js := dial(t, address)
-	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	_, js := brokers.DialNATS(t, address)
+	brokers.CreateStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
 	run := func() {
 		for _, options := range []string{`"subject":"a"`, `"stream":"S","deliver":"all"`, `"stream":"S","deliver":"all","durable":"d"`} {
 			to := &freshettest.Sink{}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"freshet"
 	"freshet/internal/flow/source/redis"
 	"freshet/internal/freshettest"
-	"freshet/internal/selfsigned"
 )
 
 // A server is a real one, all of whose writes are on disk before they are answered.
@@ -223,15 +221,7 @@ func TestAccess(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	pair, err := selfsigned.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	if err := pair.Write(cert, key); err != nil {
-		t.Fatal(err)
-	}
+	folder, cert, key, _ := freshettest.Certificate(t)
 	secured := freshettest.Port(t)
 	s := start(t, "--tls-port", fmt.Sprint(secured), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert)
 	add(t, s.client(t), "*", "a", "1")
