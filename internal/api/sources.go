@@ -21,7 +21,7 @@ func sourceType(all []freshet.SourceType) func(w http.ResponseWriter, r *http.Re
 		name := r.PathValue("type")
 		i := slices.IndexFunc(all, func(t freshet.SourceType) bool { return t.Name == name })
 		if i < 0 {
-			return fmt.Errorf("%w: there is no type of source %.60q: /v1/sources lists them", freshet.ErrNotFound, name)
+			return fmt.Errorf("%w: there is no type of source %.60q: /v1/sources lists them", errResource, name)
 		}
 		return answer(w, http.StatusOK, all[i])
 	}

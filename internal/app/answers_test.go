@@ -47,7 +47,7 @@ func TestAnswersToMistakes(t *testing.T) {
 		{"GET", "/live/log?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", ndjson, 400, "invalid-parameter", "to: it lies before from"},
 		{"POST", "/live/doc", "Content-Encoding: gzip", 415, "unsupported-media-type", `Content-Encoding is "gzip"`},
 		{"POST", "/live/doc", "Content-Type: application/json; charset=latin-1", 415, "unsupported-media-type", "latin-1"},
-		{"POST", "/live/doc", "Content-Type: ", 415, "unsupported-media-type", "no Content-Type"},
+		{"POST", "/live/doc", "Content-Type: ", 415, "unsupported-media-type", "no Content-Type: send application/json or application/x-ndjson"},
 		{"POST", "/live/polled", "Content-Type: ", 405, "method-not-allowed", "the source of polled is http-poller"},
 		{"POST", "/live/polled", "Content-Encoding: br", 405, "method-not-allowed", "the source of polled is http-poller"},
 		{"POST", "/live/none", "Content-Type: ", 404, "topic-not-found", `there is no topic "none"`},

@@ -71,7 +71,7 @@ func TestSourceTypes(t *testing.T) {
 			t.Errorf("%s: %d %s", s.Name, resp.StatusCode, body)
 		}
 	}
-	if resp, body := do(t, "GET", base+"/v1/sources/pigeon", ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "/v1/sources lists them") {
+	if resp, body := do(t, "GET", base+"/v1/sources/pigeon", ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "/v1/sources lists them") || !strings.Contains(body, "/no-such-resource") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
