@@ -12,12 +12,14 @@
 //	required  true: it must be there, and not be empty
 //	schemes   of a URL: those it may have, separated by commas
 //	address   true: secrets go where it says, so it cannot change and a secret stay
+//	when      other=a,b: of use only where the member beside it has one of these values; without =, where it is true
 //
 // A struct that knows more about itself has a method Check(*Verdict).
 package settings
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -173,7 +175,14 @@ func (v *Verdict) bad(pointer string) bool {
 func (v *Verdict) check(value reflect.Value) {
 	for f := range fieldsOf(value.Type()) {
 		at := Pointer(f.name)
-		v.checkField(at, f, value.FieldByIndex(f.index))
+		if field := value.FieldByIndex(f.index); f.typ == urlType {
+			v.checkURL(at, f, URL(field.String()), value.Type())
+		} else {
+			v.checkField(at, f, field)
+		}
+		if when := f.tag.Get("when"); when != "" {
+			v.checkUse(at, f, value, when)
+		}
 	}
 	if value.CanAddr() {
 		if c, ok := reflect.TypeAssert[Checker](value.Addr()); ok {
@@ -193,10 +202,6 @@ func (v *Verdict) checkField(at string, f field, value reflect.Value) {
 			return
 		}
 		value = value.Elem()
-	}
-	if u, ok := reflect.TypeAssert[URL](value); ok {
-		v.checkURL(at, u, f.tag.Get("schemes"))
-		return
 	}
 	if oneof := f.tag.Get("oneof"); oneof != "" {
 		v.checkOneOf(at, value, strings.Split(oneof, ","))
@@ -218,6 +223,42 @@ func (v *Verdict) checkField(at string, f field, value reflect.Value) {
 	}
 }
 
+// checkUse refuses what would have no effect: a member that has another value than its default, and that only counts
+// where the one beside it is another than it is. It panics where the tag is wrong, which the first use of the type shows.
+func (v *Verdict) checkUse(at string, f field, within reflect.Value, when string) {
+	name, values, _ := strings.Cut(when, "=")
+	other, ok := fieldNamed(within.Type(), name)
+	if !ok {
+		panic("settings: tag when of " + f.name + ": there is no member " + name)
+	}
+	allowed := strings.Split(cmp.Or(values, "true"), ",")
+	is := fmt.Sprint(within.FieldByIndex(other.index).Interface())
+	switch {
+	case slices.Contains(allowed, is) || !f.given(within.FieldByIndex(f.index)) || v.bad(v.at+Pointer(name)):
+	case values == "":
+		v.Say(at, "is of no use without %s", name)
+	default:
+		v.Say(at, "is of no use with %s %.40s, but with %s", name, is, choices(allowed))
+	}
+}
+
+// given says whether a field has another value than without the member.
+func (f field) given(value reflect.Value) bool {
+	switch value.Kind() {
+	case reflect.Slice, reflect.Map:
+		if value.Len() == 0 {
+			return false
+		}
+	}
+	absent := reflect.New(f.typ).Elem()
+	if def := f.tag.Get("default"); def != "" {
+		f.setDefault(absent, def)
+	} else if absent.Kind() == reflect.Struct {
+		fill(absent, nil)
+	}
+	return !reflect.DeepEqual(value.Interface(), absent.Interface())
+}
+
 // below judges with all pointers below one.
 func (v *Verdict) below(at string, judge func()) {
 	before := v.at
@@ -233,25 +274,41 @@ func lowerFirst(s string) string {
 	return s
 }
 
-// checkURL never shows what may be a piece of a password.
-func (v *Verdict) checkURL(at string, u URL, schemes string) {
+// checkURL never shows what may be a piece of a password. within is what the URL is a member of.
+func (v *Verdict) checkURL(at string, f field, u URL, within reflect.Type) {
 	if u == "" {
+		if f.tag.Get("required") == "true" {
+			v.Say(at, "is required: %s", lowerFirst(f.tag.Get("doc")))
+		}
 		return
 	}
-	allowed := strings.Split(schemes, ",")
+	allowed := []string{"http", "https"}
 	var err error
-	if schemes == "" {
+	if schemes := f.tag.Get("schemes"); schemes == "" {
 		_, err = egress.ParseURL(string(u))
 	} else {
+		allowed = strings.Split(schemes, ",")
 		_, err = parseURL(string(u), allowed)
 	}
 	switch {
 	case err == nil:
 	case strings.Contains(string(u), "@"):
-		v.Say(at, "a user or password in the URL is not sent: they have members of their own, such as an Authorization header; without one, this is no address of an API")
+		v.Say(at, "a user or password in the URL is not sent: %s. If there is none in it, it is no URL that begins with %s:// and a host", insteadOfUser(within), strings.Join(allowed, ":// or "))
 	default:
 		v.Say(at, "%v", err)
 	}
+}
+
+// insteadOfUser says where a user and a password are written that are not in a URL.
+func insteadOfUser(within reflect.Type) string {
+	has := func(name string) bool { _, ok := fieldNamed(within, name); return ok }
+	switch {
+	case has("username") && has("password"):
+		return "they are the members username and password"
+	case has("authorization"):
+		return "they are of the member authorization, with its type basic"
+	}
+	return "they are members of their own"
 }
 
 // parseURL parses a URL of one of the schemes, with a host and no user.
@@ -329,6 +386,13 @@ func must[T any](v T, err error) T {
 		panic(fmt.Sprintf("settings: tag range: %v", err))
 	}
 	return v
+}
+
+// WholeSeconds notes a duration that is none, for protocols that count in them.
+func (v *Verdict) WholeSeconds(pointer string, d freshet.Duration) {
+	if time.Duration(d)%time.Second != 0 {
+		v.Say(pointer, "must be whole seconds, not %v", d)
+	}
 }
 
 // Between notes a duration that is outside of its bounds, for bounds that depend on other members.

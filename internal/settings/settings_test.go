@@ -33,6 +33,9 @@ type config struct {
 	Page     page              `json:"page" doc:"Which part"`
 	Parts    []page            `json:"parts" doc:"Which parts"`
 	Named    map[string]page   `json:"named" doc:"Which parts, by name"`
+	OfB      page              `json:"ofB" when:"mode=bcdef" doc:"Which part of bcdef"`
+	Words    []string          `json:"words" when:"mode=a" doc:"Which words of a"`
+	Of       int               `json:"of" default:"7" when:"on" doc:"What it is on for"`
 }
 
 type auth struct {
@@ -82,6 +85,13 @@ func TestRead(t *testing.T) {
 		{`{` + url + `,"password":"***"}`, "/password", "write the secret itself"},
 		{`{` + url + `,"keys":["x","***"]}`, "/keys/1", "write the secret itself"},
 		{`{` + url + `,"headers":{"X":"***"}}`, "/headers/X", "write the secret itself"},
+		{`{` + url + `,"ofB":{"name":"x"}}`, "/ofB", "is of no use with mode a, but with bcdef"},
+		{`{` + url + `,"ofB":{"name":"page"}}`, "", ""},
+		{`{` + url + `,"mode":"bcdef","ofB":{"name":"x"},"words":[]}`, "", ""},
+		{`{` + url + `,"mode":"bcdef","words":["x"]}`, "/words", "is of no use with mode bcdef, but with a"},
+		{`{` + url + `,"mode":"z","words":["x"]}`, "/mode", "must be"},
+		{`{` + url + `,"on":false,"of":8}`, "/of", "is of no use without on"},
+		{`{` + url + `,"on":false,"of":7}`, "", ""},
 	} {
 		var c config
 		found := settings.Read(json.RawMessage(tt.config), &c)
@@ -236,7 +246,7 @@ func TestDescribe(t *testing.T) {
 	}
 	const want = "url:URL socket:URL brokers:list of text period:duration size:size tries:integer factor:number codes:list of integers mode:text modes:list of text " +
 		"on:boolean safe:boolean headers:headers body:JSON password:secret keys:list of secrets auth:object auth.provider:URL auth.mode:text auth.clientSecret:secret " +
-		"page:object page.name:text page.size:integer parts:list of objects parts[].name:text parts[].size:integer named:object of objects named.*.name:text named.*.size:integer"
+		"page:object page.name:text page.size:integer parts:list of objects parts[].name:text parts[].size:integer named:object of objects named.*.name:text named.*.size:integer ofB:object ofB.name:text ofB.size:integer words:list of text of:integer"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

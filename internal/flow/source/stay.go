@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"freshet"
+	"freshet/internal/settings"
 )
 
 // How long a source that cannot connect, or cannot store what it has, pauses. A server that is back is not kept
@@ -78,6 +79,14 @@ func BackOff(n int, initial, longest time.Duration, factor float64) time.Duratio
 		pause = min(pause*(1+factor), float64(longest))
 	}
 	return min(time.Duration(pause), longest)
+}
+
+// CheckBackOff judges the members of a configuration that say how long its source pauses before it tries again. The
+// default of the first pause stands for what fits.
+func CheckBackOff(v *settings.Verdict, initial, longest freshet.Duration) {
+	if initial > longest && initial != freshet.Duration(firstPause) {
+		v.Say("/retryBackOffInitialDuration", "must not be more than retryBackOffMaxDuration, %v", longest)
+	}
 }
 
 // Jitter is a random time of at most longest: "full jitter", which spreads the load of many clients

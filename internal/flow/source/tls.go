@@ -33,6 +33,13 @@ func (t *TLS) Check(v *settings.Verdict) {
 	}
 }
 
+// CheckUse refuses the other members of the settings, which are the member tls, where they are not enabled.
+func (t *TLS) CheckUse(v *settings.Verdict) {
+	if t.Custom() && !t.Enabled {
+		v.Say("/tls/enabled", "must be true for the other members of tls to be of use")
+	}
+}
+
 // Custom says whether a connection needs more than the system's TLS.
 func (t *TLS) Custom() bool { return t.CA != "" || t.Cert != "" || t.ServerName != "" }
 

@@ -37,9 +37,7 @@ func (c *config) Check(v *settings.Verdict) {
 	if _, err := jsonpatch.ParsePointer(c.KeyPointer); err != nil {
 		v.Say("/keyPointer", "%v", err)
 	}
-	if c.TLS.Custom() && !c.TLS.Enabled {
-		v.Say("/tls/enabled", "must be true for the other members of tls to be of use")
-	}
+	c.TLS.CheckUse(v)
 	c.Persistence.Check(v)
 }
 

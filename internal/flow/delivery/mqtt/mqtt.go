@@ -24,6 +24,7 @@ type config struct {
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
 	c.Server.Check(v)
+	v.WholeSeconds("/keepAlive", c.KeepAlive)
 	c.Persistence.Check(v)
 	switch why := delivery.WrongPattern(c.Topic); {
 	case why != "":

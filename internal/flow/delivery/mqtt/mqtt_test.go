@@ -339,6 +339,7 @@ func TestConfig(t *testing.T) {
 		good + `,"retain":1`:                       "/retain: ",
 		good + `,"clientId":"a\u0000"`:             "/clientId: has no character with the code 0",
 		good + `,"keepAlive":"PT1S"`:               "/keepAlive: must be from PT2S to PT1H",
+		good + `,"keepAlive":"PT2.5S"`:             "/keepAlive: must be whole seconds",
 		good + `,"tls":{"cert":"x"}`:               "/tls/key: a certificate and its key",
 		good + `,"retries":["P8D"]`:                "/retries/0: must be from PT0S to P7D",
 		good + `,"timeout":"PT2M"`:                 "/timeout: must be from PT0.1S to PT1M",

@@ -35,6 +35,9 @@ func (c *config) Check(v *settings.Verdict) {
 	if c.TLS.Enabled {
 		v.Say("/tls/enabled", "https in url says that")
 	}
+	if c.TLS.Custom() && strings.HasPrefix(string(c.URL), "http://") {
+		v.Say("/tls", "is of no use: the URL begins with http://")
+	}
 	source.CheckHeaders(v, c.Headers, reserved(c.Authorization))
 	for i, s := range c.Secrets {
 		if _, err := webhooks.ParseSecret(string(s)); err != nil && !s.IsReference() {

@@ -339,8 +339,9 @@ func TestConfig(t *testing.T) {
 		good + `,"headers":{"Authorization":"x"},"authorization":{"type":"bearer","token":"t"}`: "/headers/Authorization: cannot be set",
 		good + `,"secrets":["x"]`: "/secrets/0: is not a secret", good + `,"secrets":["env:A","env:B","env:C"]`: "/secrets: must be from 0 to 2",
 		good + `,"timeout":"PT2M"`: "/timeout: must be from", good + `,"retries":["P8D"]`: "/retries/0: must be from PT0S to P7D", good + `,"parallel":0`: "/parallel: must be from 1",
-		good + `,"rate":-1`: "/rate: must be from", good + `,"tls":{"enabled":true}`: "/tls/enabled: https in url says that", good + `,"tls":{"cert":"x"}`: "/tls/key: a certificate and its key",
-		good + `,"authorization":{"type":"basic"}`: "/authorization/user: is required", good + `,"retry":1`: `/retry: unknown member`,
+		good + `,"rate":-1`: "/rate: must be from", good + `,"tls":{"enabled":true}`: "/tls/enabled: https in url says that", `"url":"https://a","tls":{"cert":"x"}`: "/tls/key: a certificate and its key",
+		`"url":"http://a","tls":{"serverName":"x"}`: "/tls: is of no use",
+		good + `,"authorization":{"type":"basic"}`:  "/authorization/user: is required", good + `,"retry":1`: `/retry: unknown member`,
 	} {
 		got := webhook.Kind().Check(json.RawMessage(`{` + options + `}`))
 		if (want == "") != (got == nil) || want != "" && !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want) {

@@ -20,7 +20,7 @@ type config struct {
 	Broker
 	Queue    string    `json:"queue" required:"true" range:"1..255" doc:"The queue"`
 	Stream   bool      `json:"stream" doc:"The queue is a stream of RabbitMQ: it is read by offset and keeps its messages"`
-	ReadFrom string    `json:"readFrom" default:"latest" oneof:"earliest,latest" doc:"Of a stream: where to begin the first time, with the oldest message that is kept, or with what comes from then on"`
+	ReadFrom string    `json:"readFrom" when:"stream" default:"latest" oneof:"earliest,latest" doc:"Of a stream: where to begin the first time, with the oldest message that is kept, or with what comes from then on"`
 	Declare  *declare  `json:"declare" doc:"Makes the queue where there is none; without it the queue has to be there"`
 	Bindings []binding `json:"bindings" range:"0..100" doc:"What the queue is bound to"`
 	Prefetch int       `json:"prefetch" default:"200" range:"1..200" doc:"How many messages the broker sends ahead of those that are stored"`

@@ -384,12 +384,18 @@ func TestConfig(t *testing.T) {
 		`"queue":"q"`:                      "/url: is required",
 		`"url":"amqp://a"`:                 "/queue: is required",
 		`"url":"http://a","queue":"q"`:     "/url: must begin with amqp:// or amqps://",
-		`"url":"amqp://u:p@a","queue":"q"`: "/url: a user or password in the URL is not sent",
+		`"url":"amqp://u:p@a","queue":"q"`: "/url: a user or password in the URL is not sent: they are the members username and password",
 		good + `,"prefetch":201`:           "/prefetch: must be from 1 to 200",
 		good + `,"readFrom":"now"`:         "/readFrom: must be earliest or latest",
-		good + `,"stream":true,"declare":{"exclusive":true}`: "/declare: a stream is durable",
-		good + `,"bindings":[{}]`:                            "/bindings/0/exchange: is required",
-		good + `,"tls":{"enabled":true}`:                     "/tls/enabled: amqps in url says that",
+		good + `,"stream":true,"declare":{"exclusive":true}`:    "/declare: a stream is durable",
+		good + `,"readFrom":"earliest"`:                         "/readFrom: is of no use without stream",
+		good + `,"readFrom":"latest"`:                           "",
+		good + `,"stream":true,"readFrom":"earliest"`:           "",
+		`"url":"amqp://a/v?heartbeat=5","queue":"q"`:            "/url: there is nothing after the virtual host",
+		`"url":"amqp://a#x","queue":"q"`:                        "/url: there is nothing after the virtual host",
+		`"url":"amqp://a","queue":"q","tls":{"serverName":"x"}`: "/url: with TLS it begins with amqps://",
+		good + `,"bindings":[{}]`:                               "/bindings/0/exchange: is required",
+		good + `,"tls":{"enabled":true}`:                        "/tls/enabled: amqps in url says that",
 	} {
 		got := amqp.Kind().Check(json.RawMessage(`{` + options + `}`))
 		if (want == "") != (got == nil) || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want)) {

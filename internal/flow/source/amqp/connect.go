@@ -29,6 +29,16 @@ func (b *Broker) Check(v *settings.Verdict) {
 	if b.TLS.Enabled {
 		v.Say("/tls/enabled", "amqps in url says that")
 	}
+	u, err := url.Parse(string(b.URL))
+	if err != nil {
+		return // which the tags find
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		v.Say("/url", "there is nothing after the virtual host: what a query would say, such as heartbeat, is not looked at")
+	}
+	if u.Scheme == "amqp" && b.TLS.Custom() {
+		v.Say("/url", "with TLS it begins with amqps://")
+	}
 }
 
 // handshake is how long it may take until the broker has let one in.

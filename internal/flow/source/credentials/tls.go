@@ -3,6 +3,7 @@ package credentials
 import (
 	"crypto/sha256"
 	"net/http"
+	"strings"
 	"sync"
 
 	"freshet"
@@ -22,6 +23,15 @@ type TLS struct {
 func (t *TLS) Check(v *settings.Verdict) {
 	whole := t.whole()
 	whole.Check(v)
+}
+
+// CheckUse refuses the settings, which are at a pointer, where nothing is encrypted: not at a URL, and not at that
+// of a where there is one.
+func (t *TLS) CheckUse(v *settings.Verdict, at, url string, a *Authorization) {
+	plain := func(u string) bool { return strings.HasPrefix(u, "http://") || strings.HasPrefix(u, "ws://") }
+	if t != nil && *t != (TLS{}) && plain(url) && (a == nil || !strings.HasPrefix(string(a.Provider), "https://")) {
+		v.Say(at, "is of no use: the URL begins with %s://", url[:strings.IndexByte(url, ':')])
+	}
 }
 
 func (t *TLS) whole() source.TLS {

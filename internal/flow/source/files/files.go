@@ -39,6 +39,14 @@ func (o *Options) Check(v *settings.Verdict) {
 	if o.Mode == lines && (o.Format == "xml" || o.Format == "feed") {
 		v.Say("/format", "must be json, ndjson or csv for mode lines: %s has no lines", o.Format)
 	}
+	o.FormatOptions.CheckFor(v, "/formatOptions", o.Format)
+}
+
+// CheckOne judges options of what is known to be one file.
+func (o *Options) CheckOne(v *settings.Verdict) {
+	if o.Mode == document && o.ReadFrom == latest {
+		v.Say("/readFrom", "is of no use for one file that is a document: there is no other one before it")
+	}
 }
 
 // A Folder says which files of a folder are read, and in which order.
@@ -54,6 +62,16 @@ func (f *Folder) Check(v *settings.Verdict, mode string) {
 	}
 	if mode == lines && f.Order == byTime {
 		v.Say("/order", "must be name for mode lines")
+	}
+}
+
+// CheckOne refuses what has no effect without a folder, which the member other would say.
+func (f *Folder) CheckOne(v *settings.Verdict, other string) {
+	if f.Pattern != "" {
+		v.Say("/pattern", "is of no use without %s", other)
+	}
+	if f.Order != "name" {
+		v.Say("/order", "is of no use without %s", other)
 	}
 }
 

@@ -36,6 +36,22 @@ func (o *Options) Check(v *settings.Verdict) {
 	}
 }
 
+// CheckFor judges the options, which are at a pointer, of a format: those are refused that have no effect on it.
+func (o *Options) CheckFor(v *settings.Verdict, at, format string) {
+	for _, of := range []struct {
+		name, format string
+		given        bool
+	}{
+		{"delimiter", "csv", o.Delimiter != ","},
+		{"columns", "csv", len(o.Columns) > 0},
+		{"arrays", "xml", len(o.Arrays) > 0},
+	} {
+		if of.given && format != of.format {
+			v.Say(at+"/"+of.name, "is of no use with format %.20s, but with %s", format, of.format)
+		}
+	}
+}
+
 // ErrSyntax says that data is not of its format. What is wrong may quote the data.
 var ErrSyntax = errors.New("not of the format")
 

@@ -33,7 +33,9 @@ type config struct {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
+	c.TLS.CheckUse(v, "/tls", string(c.URL), c.Authorization)
 	c.Options.Check(v)
+	c.Options.CheckOne(v)
 	if u, err := egress.ParseURL(string(c.URL)); err == nil {
 		c.target = u
 		u.Fragment, u.RawFragment = "", "" // never sent

@@ -255,7 +255,10 @@ func TestMistakes(t *testing.T) {
 		`{"url":"http://a","headers":{"a":"x\n"}}`:                                                         "/headers/a",
 		`{"url":"http://a","headers":{"Authorization":"x"},"authorization":{"type":"bearer","token":"t"}}`: "/headers/Authorization",
 		`{"url":"http://a","authorization":{"type":"bearer"}}`:                                             "/authorization/token",
-		`{"url":"http://a","tls":{"cert":"x"}}`:                                                            "/tls/key",
+		`{"url":"https://a","tls":{"cert":"x"}}`:                                                           "/tls/key",
+		`{"url":"http://a","tls":{"serverName":"x"}}`:                                                      "/tls",
+		`{"url":"http://a","readFrom":"latest"}`:                                                           "/readFrom",
+		`{"url":"http://a","formatOptions":{"columns":["a"]}}`:                                             "/formatOptions/columns",
 		`{"url":"http://a","order":"name"}`:                                                                "/order",
 	} {
 		found := k.Check(json.RawMessage(config))

@@ -15,19 +15,19 @@ import (
 
 	"freshet"
 	"freshet/internal/egress"
+	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/filter"
 	"freshet/internal/flow/source/formats"
 	"freshet/internal/flow/source/webhook"
 	"freshet/internal/settings"
-	"freshet/jsonpatch"
 )
 
 // config is the configuration of an http-poller. The names are those of the incumbent where it has the
 // option.
 type config struct {
 	URL            settings.URL               `json:"url" required:"true" doc:"The address of the API to poll: absolute, http or https"`
-	Method         string                     `json:"method" default:"GET" oneof:"GET,POST,PUT" doc:"The method of the requests. POST and PUT are for APIs that are asked so, such as searches"`
+	Method         string                     `json:"method" oneof:"GET,POST,PUT" doc:"The method of the requests: by default GET, and with graphql POST, which it has to be. POST and PUT are for APIs that are asked so, such as searches"`
 	Headers        settings.Headers           `json:"headers" doc:"Sent with each request, to the origin of url only"`
 	Authorization  *credentials.Authorization `json:"authorization" doc:"Credentials for the API, sent to the origin of url only"`
 	TLS            *credentials.TLS           `json:"tls" doc:"Certificates for the connections to the origin of url, and to authorization.provider"`
@@ -58,21 +58,6 @@ type config struct {
 	schema *jsonschema.Schema
 }
 
-type graphQL struct {
-	Query     string          `json:"query" required:"true" doc:"The document with the operation, a query"`
-	Variables json.RawMessage `json:"variables" references:"true" doc:"An object with the values of its variables, whose texts may say where a secret is"`
-	Operation string          `json:"operationName" doc:"Which operation of the document is meant, where it has several"`
-}
-
-// graphQLErrors is what an answer of GraphQL says that went wrong, for the log; nil: nothing.
-func graphQLErrors(body []byte) error {
-	errs, err := jsonpatch.Lookup(body, "/errors")
-	if err != nil || string(errs) == "null" || string(errs) == "[]" {
-		return nil
-	}
-	return fmt.Errorf("upstream says %.500s", errs)
-}
-
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
 	if u, err := egress.ParseURL(string(c.URL)); err == nil {
@@ -80,6 +65,11 @@ func (c *config) Check(v *settings.Verdict) {
 		c.target.Fragment, c.target.RawFragment = "", "" // never sent
 	}
 	c.checkBody(v)
+	c.Method = cmp.Or(c.Method, http.MethodGet)
+	c.FormatOptions.CheckFor(v, "/formatOptions", c.Format)
+	c.checkParameters(v)
+	c.TLS.CheckUse(v, "/tls", string(c.URL), c.Authorization)
+	source.CheckBackOff(v, c.RetryInitial, c.RetryMax)
 	var err error
 	if c.Transform != "" {
 		if err = filter.Check(c.Transform); err != nil {
@@ -111,33 +101,8 @@ func (c *config) checkBody(v *settings.Verdict) {
 		v.Say("/body", "is made of graphql: leave one of them out")
 	case c.GraphQL != nil:
 		c.GraphQL.ask(c, v)
-	case c.Body != nil && c.Method == http.MethodGet:
+	case c.Body != nil && (c.Method == http.MethodGet || c.Method == ""):
 		v.Say("/body", `only POST and PUT send a body: set "method" to one of them`)
-	}
-}
-
-// ask makes the request that the GraphQL over HTTP specification, section 5.4, describes.
-func (g *graphQL) ask(c *config, v *settings.Verdict) {
-	variables := g.Variables
-	if string(variables) == "null" {
-		variables = nil
-	}
-	if variables != nil && variables[0] != '{' {
-		v.Say("/graphql/variables", "must be an object")
-		return
-	}
-	body, err := json.Marshal(struct {
-		Query     string          `json:"query"`
-		Variables json.RawMessage `json:"variables,omitempty"`
-		Operation string          `json:"operationName,omitempty"`
-	}{g.Query, variables, g.Operation})
-	if err != nil {
-		v.Say("/graphql", "cannot be sent: %v", err)
-		return
-	}
-	c.Method, c.Body = http.MethodPost, body
-	if c.PayloadPointer == "" {
-		c.PayloadPointer = "/data"
 	}
 }
 

@@ -67,14 +67,22 @@ func TestComputedParameterConfig(t *testing.T) {
 		{`{}`, `/computedQueryParameters/a/type: is required`},
 		{`{"type":"time"}`, `/computedQueryParameters/a/type: must be date-time or timestamp`},
 		{`{"type":"timestamp","reference":"now"}`, `/computedQueryParameters/a/reference: must be last-success`},
-		{`{"type":"date-time","pattern":"YYYY"}`, `/computedQueryParameters/a/pattern: the letters YYYY are not supported`},
+		{`{"type":"date-time","pattern":"YYYY"}`, `/computedQueryParameters/a/pattern: YYYY is not supported`},
 		{`{"type":"date-time","pattern":"yyyy'T"}`, `/computedQueryParameters/a/pattern: a text in quotes has no end`},
 		{`{"type":"date-time","pattern":"ssSSS"}`, `/computedQueryParameters/a/pattern: S, the fraction`},
 		{`{"type":"date-time","pattern":"yyyy-01"}`, `/computedQueryParameters/a/pattern: digits cannot`},
+		{`{"type":"timestamp","pattern":"yyyy"}`, `/computedQueryParameters/a/pattern: is of no use with type timestamp, but with date-time`},
+		{`{"type":"timestamp","pattern":"yyyy-MM-dd'T'HH:mm:ssXXX"}`, ``},
+		{`{"type":"date-time","useMilliseconds":true}`, `/computedQueryParameters/a/useMilliseconds: is of no use with type date-time, but with timestamp`},
+		{`{"type":"date-time","useMilliseconds":false}`, ``},
+		{`{"type":"date-time","pattern":"yyyy D"}`, `/computedQueryParameters/a/pattern: D is not supported: write DDD`},
+		{`{"type":"date-time","pattern":"YYYY"}`, `/computedQueryParameters/a/pattern: YYYY is not supported: write yyyy`},
+		{`{"type":"date-time","pattern":"QQ"}`, `/computedQueryParameters/a/pattern: QQ is not supported: there are`},
 		{`{"type":"date-time","pattern":"yyyy'4'"}`, `/computedQueryParameters/a/pattern: a text in quotes cannot hold digits`},
 	} {
 		expectWrong(t, `"computedQueryParameters":{"a":`+tt.options+`}`, tt.want)
 	}
+	expectWrong(t, `"computedQueryParameters":{"":{"type":"timestamp"}}`, `/computedQueryParameters/: must have a name`)
 }
 
 // What is asked, and what becomes of the answer.
@@ -194,6 +202,19 @@ func TestBodies(t *testing.T) {
 		})
 	}
 	expectWrong(t, `"graphql":{"query":"{a}"},"body":{}`, "/body: is made of graphql")
+	expectWrong(t, `"graphql":{"query":"{a}"},"method":"POST"`, "")
+	expectWrong(t, `"graphql":{"query":"{a}"},"method":"GET"`, "/method: must be POST with graphql")
+	expectWrong(t, `"graphql":{"query":"{a}"},"method":"PUT"`, "/method: must be POST with graphql")
+	expectWrong(t, `"graphql":{"query":"{a}"},"format":"xml"`, "/format: must be json with graphql")
+	expectWrong(t, `"graphql":{"query":"{a\n{"}`, "/graphql/query: is not a document of GraphQL in line 2, column 2: ")
+	expectWrong(t, `"graphql":{"query":"fragment F on T {a}"}`, "/graphql/query: holds no query")
+	expectWrong(t, `"graphql":{"query":"mutation {a}"}`, "/graphql/query: must hold queries alone: a mutation is nothing to poll")
+	expectWrong(t, `"graphql":{"query":"query A {a} subscription B {b}","operationName":"A"}`, "/graphql/query: must hold queries alone: a subscription")
+	expectWrong(t, `"graphql":{"query":"query A {a} query B {b}"}`, "/graphql/operationName: is required: the document holds 2 queries")
+	expectWrong(t, `"graphql":{"query":"query A {a} query B {b}","operationName":"C"}`, `/graphql/operationName: "C" is not the name`)
+	expectWrong(t, `"graphql":{"query":"{a}","operationName":"A"}`, `/graphql/operationName: "A" is not the name`)
+	expectWrong(t, `"graphql":{"query":"query A {a} query B {b}","operationName":"B"}`, "")
+	expectWrong(t, `"graphql":{"query":"`+strings.Repeat("{a", 30_000)+`"}`, "/graphql/query: is not a document of GraphQL")
 	expectWrong(t, `"graphql":{}`, "/graphql/query: is required")
 	expectWrong(t, `"graphql":{"query":"{a}","variables":[1]}`, "/graphql/variables: must be an object")
 }

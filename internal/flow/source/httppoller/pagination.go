@@ -19,12 +19,12 @@ import (
 // pagination says how the rest of a document is asked for that comes in pages. The names are the incumbent's.
 type pagination struct {
 	Mode     string     `json:"mode" required:"true" oneof:"page,offset,keyset,cursor" doc:"How a page is named: by its number, by the place of its first item, by the last key of the page before, or by a cursor that the page before gives"`
-	Page     pageNumber `json:"page" doc:"The parameter of mode page"`
-	PageSize size       `json:"pageSize" doc:"How many items a page of the modes page, keyset and cursor has"`
-	Offset   itemOffset `json:"offset" doc:"The parameter of mode offset"`
-	Limit    limit      `json:"limit" doc:"How many items a page of mode offset has"`
-	Key      key        `json:"key" doc:"The parameter of mode keyset"`
-	Cursor   cursor     `json:"cursor" doc:"The parameter of mode cursor"`
+	Page     pageNumber `json:"page" when:"mode=page" doc:"The parameter of mode page"`
+	PageSize size       `json:"pageSize" when:"mode=page,keyset,cursor" doc:"How many items a page of the modes page, keyset and cursor has"`
+	Offset   itemOffset `json:"offset" when:"mode=offset" doc:"The parameter of mode offset"`
+	Limit    limit      `json:"limit" when:"mode=offset" doc:"How many items a page of mode offset has"`
+	Key      key        `json:"key" when:"mode=keyset" doc:"The parameter of mode keyset"`
+	Cursor   cursor     `json:"cursor" when:"mode=cursor" doc:"The parameter of mode cursor"`
 	Next     *nextPage  `json:"nextReference" doc:"Where an answer says what the next page is. Required in the modes keyset and cursor; without it the modes page and offset count, and end at a page with fewer items than were asked for"`
 	MaxPages int        `json:"maxPages" default:"100" range:"1..10000" doc:"How many pages one poll may ask for; more are a fault. All pages together may have limits.payload"`
 	Origins  []string   `json:"otherOrigins" address:"true" range:"0..16" doc:"Origins such as https://files.example.com to which a next page may lead, beside that of url. Headers and credentials are sent to none of them"`
@@ -76,6 +76,14 @@ func (g *pagination) Check(v *settings.Verdict) {
 	case !isPointer(n.Pointer):
 		v.Say("/nextReference/pointer", "%.80q is not a JSON Pointer", n.Pointer)
 	}
+	if size, _ := g.size(); g.parameter() == "" {
+		v.Say("/"+g.member()+"/parameterName", "must not be empty: each page is asked for by it")
+	} else if size == g.parameter() {
+		v.Say("/"+g.member()+"/parameterName", "%.60q is the parameter that says how many items a page has, too", size)
+	}
+	if len(g.Origins) > 0 && (n == nil || n.Location == "body" && n.Type == "value") {
+		v.Say("/otherOrigins", "is of no use where no answer has the address of the next page, as nextReference of type uri has it")
+	}
 	for i, origin := range g.Origins {
 		u, err := egress.ParseURL(origin)
 		if err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
@@ -118,6 +126,14 @@ func (g *pagination) parameter() string {
 		return g.Key.Name
 	}
 	return g.Cursor.Name
+}
+
+// member is the one that says what parameter is called.
+func (g *pagination) member() string {
+	if g.Mode == "keyset" {
+		return "key"
+	}
+	return g.Mode
 }
 
 // with is a URL with a parameter of the query set, in place of any of that name; without a name the same.
@@ -195,8 +211,7 @@ func (p *poller) page(ctx context.Context, at *url.URL, before page, limit int64
 	case len(p.header) == 0:
 		p.header = a.header
 	}
-	switch {
-	case a.notModified:
+	if a.notModified {
 		return before, true, nil
 	}
 	raw, fail := p.decode(a)

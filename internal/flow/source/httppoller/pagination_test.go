@@ -254,10 +254,28 @@ func TestPaginationConfig(t *testing.T) {
 		{`{"mode":"page","pageSize":{"value":0}}`, `/pagination/pageSize/value: must be from 1`},
 		{`{"mode":"offset","limit":{"value":0}}`, `/pagination/limit/value: must be from 1`},
 		{`{"mode":"page","maxPages":10001}`, `/pagination/maxPages: must be from 1 to 10000`},
-		{`{"mode":"page","otherOrigins":["https://a.example/path"]}`, `/pagination/otherOrigins/0: "https://a.example/path" is not an origin`},
+		{`{"mode":"page","nextReference":{"location":"header"},"otherOrigins":["https://a.example/path"]}`, `/pagination/otherOrigins/0: "https://a.example/path" is not an origin`},
+		// Options of another mode have no effect, and are refused; their defaults do no harm.
+		{`{"mode":"page","offset":{"initial":0}}`, `/pagination/offset: is of no use with mode page, but with offset`},
+		{`{"mode":"page","limit":{"value":10}}`, `/pagination/limit: is of no use with mode page, but with offset`},
+		{`{"mode":"page","key":{"parameterName":"k"}}`, `/pagination/key: is of no use with mode page, but with keyset`},
+		{`{"mode":"page","cursor":{"parameterName":"k"}}`, `/pagination/cursor: is of no use with mode page, but with cursor`},
+		{`{"mode":"offset","page":{"initial":0}}`, `/pagination/page: is of no use with mode offset, but with page`},
+		{`{"mode":"offset","pageSize":{"value":10}}`, `/pagination/pageSize: is of no use with mode offset, but with page, keyset or cursor`},
+		{`{"mode":"keyset","pageSize":{"value":10},"offset":{"parameterName":"offset","initial":1},"limit":{}` + next + `}`, ``},
+		{`{"mode":"page","page":{"parameterName":""}}`, `/pagination/page/parameterName: must not be empty`},
+		{`{"mode":"offset","offset":{"parameterName":""}}`, `/pagination/offset/parameterName: must not be empty`},
+		{`{"mode":"keyset","key":{"parameterName":""}` + next + `}`, `/pagination/key/parameterName: must not be empty`},
+		{`{"mode":"cursor","cursor":{"parameterName":""}` + next + `}`, `/pagination/cursor/parameterName: must not be empty`},
+		{`{"mode":"cursor","pageSize":{"parameterName":""}` + next + `}`, ``},
+		{`{"mode":"page","pageSize":{"parameterName":"page"}}`, `/pagination/page/parameterName: "page" is the parameter that says how many`},
+		{`{"mode":"page","otherOrigins":["https://a.example"]}`, `/pagination/otherOrigins: is of no use`},
+		{`{"mode":"page","otherOrigins":["https://a.example"]` + next + `}`, `/pagination/otherOrigins: is of no use`},
+		{`{"mode":"page","nextReference":{"location":"header","type":"uri"}}`, ``}, // as the incumbent's header has it
 	} {
 		expectWrong(t, `"pagination":`+tt.options, tt.want)
 	}
+	expectWrong(t, `"pagination":{"mode":"page"},"computedQueryParameters":{"page":{"type":"timestamp"}}`, `/computedQueryParameters/page: is a parameter of pagination, too`)
 }
 
 // expectWrong checks a poller with an option, for which Check is to say just one thing, or nothing.

@@ -1,6 +1,7 @@
 package httppoller
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,8 +15,8 @@ import (
 type computed struct {
 	Type         string `json:"type" required:"true" oneof:"date-time,timestamp" doc:"A time as text, or as the number of seconds since 1970"`
 	Reference    string `json:"reference" default:"last-success" oneof:"last-success" doc:"Which time: when the last poll that succeeded was begun. It outlives a restart as far back as the last change. Before there is one it is now less pollingPeriod"`
-	Pattern      string `json:"pattern" default:"yyyy-MM-dd'T'HH:mm:ssXXX" doc:"Of a date-time, in UTC: the letters of Java's DateTimeFormatter, or a layout of Go, which has 2006 in it"`
-	Milliseconds bool   `json:"useMilliseconds" doc:"A timestamp counts milliseconds"`
+	Pattern      string `json:"pattern" when:"type=date-time" default:"yyyy-MM-dd'T'HH:mm:ssXXX" doc:"Of a date-time, in UTC: the letters of Java's DateTimeFormatter, or a layout of Go, which has 2006 in it"`
+	Milliseconds bool   `json:"useMilliseconds" when:"type=timestamp" doc:"A timestamp counts milliseconds"`
 	Initial      string `json:"initialValue" doc:"What is sent before a poll has succeeded, as it is"`
 
 	layout string // of Go
@@ -32,6 +33,21 @@ func (c *computed) Check(v *settings.Verdict) {
 		v.Say("/pattern", "%s", err)
 	}
 	c.layout = layout
+}
+
+// checkParameters judges the names of those that are computed.
+func (c *config) checkParameters(v *settings.Verdict) {
+	for name := range c.Computed {
+		at := settings.Pointer("computedQueryParameters", name)
+		if name == "" {
+			v.Say(at, "must have a name, which is not empty")
+		}
+		if g := c.Pagination; g != nil && name != "" {
+			if size, _ := g.size(); name == g.parameter() || name == size {
+				v.Say(at, "is a parameter of pagination, too")
+			}
+		}
+	}
 }
 
 // value is what the parameter is when the last success was at a time; zero: there was none.
@@ -83,7 +99,7 @@ func layoutOf(pattern string) (layout, wrong string) {
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
 			part := letters(rest[:n])
 			if part == "" {
-				return "", "the letters " + rest[:min(n, 20)] + " are not supported: use y, M, d, H, h, m, s, S, a, E, D, X, x, Z and z, or a layout of Go"
+				return "", unsupported(rest[:n])
 			}
 			if c == 'S' {
 				if s := b.String(); !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, ",") {
@@ -99,6 +115,17 @@ func layoutOf(pattern string) (layout, wrong string) {
 		rest = rest[n:]
 	}
 	return b.String(), ""
+}
+
+// unsupported says what is written in place of a run of one letter.
+func unsupported(run string) string {
+	switch instead := strings.ToLower(run); {
+	case run[0] == 'D':
+		return fmt.Sprintf("%.20s is not supported: write DDD", run)
+	case run[0] == 'Y' && letters(instead) != "": // the year of a week: seldom what is meant
+		return fmt.Sprintf("%.20s is not supported: write %s", run, instead)
+	}
+	return fmt.Sprintf("%.20s is not supported: there are yyyy and yy, MMMM, MMM, MM and M, dd and d, DDD, HH, hh and h, mm and m, ss and s, S and more of them, a, EEEE and E, and X, x, Z, z and VV for the zone; or a layout of Go", run)
 }
 
 // inQuotes reads a text in quotes, in which two of them are one; as are two alone.

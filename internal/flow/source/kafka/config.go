@@ -47,9 +47,7 @@ func (p *property) UnmarshalJSON(data []byte) error {
 func (c *config) Check(v *settings.Verdict) {
 	c.brokers = cluster.CheckServers(v, c.BootstrapServers)
 	cluster.CheckTopic(v, c.Topic)
-	if c.TLS.Custom() && !c.TLS.Enabled {
-		v.Say("/tls/enabled", "must be true for the other members of tls to be of use")
-	}
+	c.TLS.CheckUse(v)
 	c.properties = defaultProperties()
 	for _, name := range slices.Sorted(maps.Keys(c.ConsumerProperties)) {
 		if err := c.properties.set(name, string(c.ConsumerProperties[name])); err != nil {

@@ -61,6 +61,8 @@ func wrongFilter(filter string) string {
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
 	c.Server.Check(v)
+	v.WholeSeconds("/sessionExpiry", c.SessionExpiry)
+	v.WholeSeconds("/keepAlive", c.KeepAlive)
 	if strings.ContainsRune(c.ClientID, 0) {
 		v.Say("/clientId", "has no character with the code 0")
 	}

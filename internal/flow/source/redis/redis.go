@@ -35,6 +35,7 @@ type config struct {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
+	c.TLS.CheckUse(v)
 	if c.Address == "" {
 		return
 	}

@@ -254,17 +254,18 @@ func TestEgress(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for config, want := range map[string]string{
-		`{"address":"a:6379","stream":"s"}`:                      "",
-		`{"stream":"s"}`:                                         "/address: is required",
-		`{"address":"a:6379"}`:                                   "/stream: is required",
-		`{"address":"a","stream":"s"}`:                           "/address: \"a\" is not host:port",
-		`{"address":"a:0","stream":"s"}`:                         "/address: \"a:0\" is not host:port",
-		`{"address":"a:1","stream":"s","readFrom":"now"}`:        "/readFrom: must be earliest or latest",
-		`{"address":"a:1","stream":"s","username":"u"}`:          "/password: a user has a password",
-		`{"address":"a:1","stream":"s","db":-1}`:                 "/db: must be from 0",
-		`{"address":"a:1","stream":"s","tls":{"cert":"x"}}`:      "/tls/key: a certificate and its key",
-		`{"address":"a:1","stream":"s","password":"***"}`:        "/password: *** stands for",
-		`{"address":"a:1","stream":"s","tls":{"insecure":true}}`: "/tls/insecure: unknown member",
+		`{"address":"a:6379","stream":"s"}`:                                "",
+		`{"stream":"s"}`:                                                   "/address: is required",
+		`{"address":"a:6379"}`:                                             "/stream: is required",
+		`{"address":"a","stream":"s"}`:                                     "/address: \"a\" is not host:port",
+		`{"address":"a:0","stream":"s"}`:                                   "/address: \"a:0\" is not host:port",
+		`{"address":"a:1","stream":"s","readFrom":"now"}`:                  "/readFrom: must be earliest or latest",
+		`{"address":"a:1","stream":"s","username":"u"}`:                    "/password: a user has a password",
+		`{"address":"a:1","stream":"s","db":-1}`:                           "/db: must be from 0",
+		`{"address":"a:1","stream":"s","tls":{"enabled":true,"cert":"x"}}`: "/tls/key: a certificate and its key",
+		`{"address":"a:1","stream":"s","tls":{"serverName":"x"}}`:          "/tls/enabled: must be true",
+		`{"address":"a:1","stream":"s","password":"***"}`:                  "/password: *** stands for",
+		`{"address":"a:1","stream":"s","tls":{"insecure":true}}`:           "/tls/insecure: unknown member",
 	} {
 		got := redis.Kind().Check(json.RawMessage(config))
 		if (want == "") != (got == nil) || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Pointer+": "+got[0].Detail, want)) {

@@ -46,6 +46,14 @@ var (
 func (c *config) Check(v *settings.Verdict) {
 	c.Options.Check(v)
 	c.Folder.Check(v, c.Mode)
+	c.TLS.CheckUse(v, "/tls", string(c.Endpoint), nil)
+	if c.Settle != freshet.Duration(2*time.Second) {
+		v.Say("/settle", "is of no use: an object is replaced as a whole")
+	}
+	if c.Prefix == nil {
+		c.Options.CheckOne(v)
+		c.Folder.CheckOne(v, "prefix")
+	}
 	switch {
 	case c.Key == "" && c.Prefix == nil:
 		v.Say("/key", "is required, or else prefix")

@@ -303,6 +303,12 @@ func TestMistakes(t *testing.T) {
 		`{"bucket":"bbb","key":"a","addressing":"host","endpoint":"http://127.0.0.1:9"}`: "/addressing",
 		`{"bucket":"bbb","key":"a","timeout":"PT0S"}`:                                    "/timeout",
 		`{"bucket":"bbb","key":"a","tls":{"cert":"x"}}`:                                  "/tls/key",
+		`{"bucket":"bbb","key":"a","tls":{"serverName":"x"},"endpoint":"http://a"}`:      "/tls",
+		`{"bucket":"bbb","key":"a","settle":"PT3S"}`:                                     "/settle",
+		`{"bucket":"bbb","key":"a","pattern":"*"}`:                                       "/pattern",
+		`{"bucket":"bbb","key":"a","order":"modified"}`:                                  "/order",
+		`{"bucket":"bbb","key":"a","readFrom":"latest"}`:                                 "/readFrom",
+		`{"bucket":"bbb","key":"a","format":"csv","formatOptions":{"arrays":["a"]}}`:     "/formatOptions/arrays",
 		`{"bucket":"bbb","prefix":"a","pattern":"["}`:                                    "/pattern",
 		`{"bucket":"bbb","prefix":"a","mode":"lines","format":"feed"}`:                   "/format",
 	} {

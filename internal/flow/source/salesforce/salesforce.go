@@ -49,6 +49,7 @@ var (
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
+	source.CheckBackOff(v, c.RetryInitial, c.RetryMax)
 	if c.Channel != "" && !channelForm.MatchString(c.Channel) {
 		v.Say("/channel", "%.80q is not a channel: write such as /topic/Name or /event/Name__e", c.Channel)
 	}

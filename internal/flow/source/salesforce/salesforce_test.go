@@ -317,7 +317,7 @@ func TestPauses(t *testing.T) {
 		least   time.Duration
 	}{
 		{`"retryBackOffInitialDuration":"PT0S","retryBackOffMaxDuration":"PT10S"`, time.Hour, 0},
-		{`"retryBackOffInitialDuration":"PT10S","retryBackOffMaxDuration":"PT0S"`, time.Hour, 0},
+		{`"retryBackOffMaxDuration":"PT0S"`, time.Hour, 0},
 		{`"retryBackOffInitialDuration":"PT10S","retryBackOffMaxDuration":"PT10S"`, 100 * time.Second, 10 * time.Second},
 		{`"retryBackOffInitialDuration":"PT1S","retryBackOffMaxDuration":"PT1M","retryBackOffFactor":10`, 600 * time.Second, 30 * time.Second},
 	} {

@@ -29,6 +29,7 @@ type config struct {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
+	c.TLS.CheckUse(v, "/tls", string(c.URL), c.Authorization)
 	if u, err := egress.ParseURL(string(c.URL)); err == nil {
 		c.target = u
 		c.target.Fragment, c.target.RawFragment = "", "" // never sent

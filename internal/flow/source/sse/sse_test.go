@@ -376,6 +376,7 @@ func TestMistakes(t *testing.T) {
 		`{"url":"https://example.com","authorization":{"type":"basic"}}`:                                              "/authorization/user",
 		`{"url":"https://example.com","authorization":{"type":"bearer","token":"x"},"headers":{"authorization":"y"}}`: "/headers/authorization",
 		`{"url":"https://example.com","tls":{"cert":"x"}}`:                                                            "/tls/key",
+		`{"url":"http://example.com","tls":{"serverName":"x"}}`:                                                       "/tls",
 		`{"url":"https://example.com","retry":1}`:                                                                     "/retry",
 	} {
 		if wrong := sse.Kind().Check(json.RawMessage(config)); len(wrong) != 1 || wrong[0].Pointer != pointer {

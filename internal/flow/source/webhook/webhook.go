@@ -44,6 +44,9 @@ func (c *Config) Check(v *settings.Verdict) {
 			v.Say(at, "is not a secret of Standard Webhooks: whsec_ and Base64")
 		}
 	}
+	if c.Tolerance != freshet.Duration(5*time.Minute) && (c.Scheme == "github" || c.Scheme == "hmac" && c.TimestampHeader == "") {
+		v.Say("/tolerance", "is of no use where deliveries have no time")
+	}
 	if c.Scheme != "hmac" {
 		for _, of := range []struct {
 			name  string

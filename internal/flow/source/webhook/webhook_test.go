@@ -107,6 +107,9 @@ func TestPublished(t *testing.T) {
 			if _, err := verifier(t, `{"scheme":"`+tt.scheme+`","secrets":["`+tt.secret+`"]}`, settings.Vault{}).Verify(tt.delivery); (err == nil) != (tt.scheme == "github") {
 				t.Errorf("%s, later: %v", tt.scheme, err)
 			}
+			if tt.scheme == "github" { // which has no time
+				return
+			}
 			if _, err := verifier(t, `{"scheme":"`+tt.scheme+`","secrets":["`+tt.secret+`"],"tolerance":"PT10M"}`, settings.Vault{}).Verify(tt.delivery); err != nil {
 				t.Errorf("%s, with more tolerance: %v", tt.scheme, err)
 			}

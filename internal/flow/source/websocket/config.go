@@ -45,6 +45,7 @@ func checkPointer(v *settings.Verdict, at, pointer string) {
 
 // Check is what the tags cannot say.
 func (c *config) Check(v *settings.Verdict) {
+	c.TLS.CheckUse(v, "/tls", string(c.URL), c.Authorization)
 	checkPointer(v, "/payloadPointer", c.Pointer)
 	reserved := map[string]string{
 		"Sec-Websocket-Accept":     "it belongs to the connection",

@@ -300,6 +300,7 @@ func TestMistakes(t *testing.T) {
 		`{"url":"ws://example.com","filter":{"pointer":"data"}}`:                                              "/filter/pointer",
 		`{"url":"ws://example.com","subscribe":{}}`:                                                           "/subscribe",
 		`{"url":"wss://example.com","tls":{"key":"x"}}`:                                                       "/tls/key",
+		`{"url":"ws://example.com","tls":{"serverName":"x"}}`:                                                 "/tls",
 		`{"url":"wss://example.com","resume":{}}`:                                                             "/resume",
 	} {
 		if wrong := websocket.Kind().Check(json.RawMessage(config)); len(wrong) != 1 || wrong[0].Pointer != pointer {
