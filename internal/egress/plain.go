@@ -94,7 +94,7 @@ func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bo
 		if c == nil {
 			break
 		}
-		if !Stale(c.Conn) {
+		if !c.stale() {
 			return c, true, nil
 		}
 		_ = c.Close()
@@ -104,7 +104,7 @@ func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bo
 		return nil, false, err
 	}
 	c = &plainConn{Conn: nc, pool: p, address: address}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(nc)
+	c.in, c.stale, c.cut = bufio.NewReader(c), staleness(nc), func() { _ = nc.Close() }
 	return c, false, nil
 }
 
@@ -173,8 +173,10 @@ type plainConn struct {
 	pool    *plain
 	address string
 	in      *bufio.Reader
-	out     *bufio.Writer
+	out     []byte    // a request; its room is used again
 	since   time.Time // when it was kept
+	stale   func() bool
+	cut     func() // ends it
 
 	left     int64 // bytes that may still be read
 	answered bool  // something was read since the request
@@ -196,7 +198,7 @@ func (c *plainConn) Read(b []byte) (int, error) {
 func (c *plainConn) exchange(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	c.left, c.answered = maxResponseHeader, false
-	b := &plainBody{conn: c, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = c.Close() })}
+	b := &plainBody{conn: c, ctx: ctx, stop: context.AfterFunc(ctx, c.cut)}
 	resp, err := c.ask(r)
 	if err != nil {
 		b.end(false)
@@ -214,10 +216,14 @@ func (c *plainConn) exchange(r *http.Request) (*http.Response, error) {
 
 // ask writes the request and reads the header of its answer.
 func (c *plainConn) ask(r *http.Request) (*http.Response, error) {
-	wrote := r.Write(c.out)
-	if wrote == nil {
-		wrote = c.out.Flush()
+	request, err := appendRequest(c.out[:0], r)
+	if err != nil {
+		return nil, fmt.Errorf("send the request: %w", err)
 	}
+	if c.out = request[:0]; cap(request) > 4<<10 { // a large one is rare
+		c.out = nil
+	}
+	_, wrote := c.Write(request)
 	for range maxInterim {
 		resp, err := http.ReadResponse(c.in, r) // it may be there though the request was not taken to its end
 		switch {

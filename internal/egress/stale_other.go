@@ -8,3 +8,5 @@ const canPeek = false
 
 // Stale cannot tell here.
 func Stale(net.Conn) bool { return false }
+
+func staleness(net.Conn) func() bool { return func() bool { return false } }

@@ -171,6 +171,9 @@ func (v Vault) RevealJSON(value json.RawMessage) (json.RawMessage, error) {
 
 // RevealHeaders are headers with each reference to a secret replaced by the secret.
 func (v Vault) RevealHeaders(h Headers) (map[string]string, error) {
+	if len(h) == 0 {
+		return nil, nil
+	}
 	shown := make(map[string]string, len(h))
 	for name, value := range h {
 		if isReference(value) {

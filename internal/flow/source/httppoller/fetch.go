@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"freshet"
@@ -47,7 +46,7 @@ type asking struct {
 // fetch makes one attempt: a request, and one more for each redirect. Exactly one of its results is
 // set.
 func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *failure) {
-	leave, err := p.enter(ctx, from)
+	leave, err := p.origin(from).Acquire(ctx)
 	if err != nil {
 		return nil, p.held(err)
 	}
@@ -82,7 +81,7 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 		foreign = foreign || !sameOrigin(to, p.target)
 		if !sameOrigin(to, from) {
 			leave()
-			if leave, err = p.enter(limited, to); err != nil {
+			if leave, err = p.origin(to).Acquire(limited); err != nil {
 				leave = func() {}
 				return nil, p.held(err)
 			}
@@ -132,7 +131,7 @@ func (p *poller) sendOnce(ctx context.Context, to *url.URL, q asking, foreign bo
 		}
 	}
 	r.Header["Accept-Encoding"] = p.encodings
-	if q.valid.url != "" && q.valid.url == to.String() {
+	if q.valid.url != "" && q.valid.url == p.text(to) {
 		if q.valid.etag != "" {
 			r.Header["If-None-Match"] = []string{q.valid.etag}
 		}
@@ -243,21 +242,20 @@ func validatorsOf(h http.Header, from *url.URL) validators {
 	return v
 }
 
+// text is a URL as it is written: mostly the one that the configuration names, which need not be written each time.
+func (p *poller) text(u *url.URL) string {
+	if u == p.target {
+		return p.written
+	}
+	return u.String()
+}
+
 // origin is that of a URL: mostly of the one that the configuration names, whose name need not be made each time.
 func (p *poller) origin(of *url.URL) *origin.Origin {
 	if of.Scheme == p.target.Scheme && of.Host == p.target.Host {
 		return p.origins.Called(p.home)
 	}
 	return p.origins.Of(of)
-}
-
-// enter waits until a request to a URL may begin, and returns what has to be called when it is over.
-func (p *poller) enter(ctx context.Context, to *url.URL) (leave func(), err error) {
-	done, err := p.origin(to).Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sync.OnceFunc(done), nil
 }
 
 // held is a request that could not even begin.

@@ -29,6 +29,13 @@ func nextPoll(start, now time.Time, period time.Duration, failed int) time.Time 
 	return next
 }
 
+// phaseIn is the phase in a period, on a grid of at most four milliseconds: polls that are due at the same moment share
+// what it costs to wake the process, and hardly anybody could tell them from others.
+func phaseIn(period time.Duration, phase float64) time.Duration {
+	grid := min(4*time.Millisecond, max(period/256, 1))
+	return time.Duration(phase * float64(period)).Truncate(grid)
+}
+
 // towards is by how much a poll that is due is to be later, so that polls come to their phase in the period
 // as the clock counts it: by an eighth of the period at most, and by ten seconds, so that the change is a gentle one.
 func towards(phase time.Duration, due time.Time, period time.Duration) time.Duration {

@@ -78,6 +78,7 @@ func newPoller(conf json.RawMessage, env source.Env) (source.Source, error) {
 		signer:  signer,
 		origins: cmp.Or(env.Origins, &origin.Origins{}),
 		home:    origin.Name(c.target),
+		written: c.target.String(),
 		accept:  []string{acceptOf(c.Format)}, encodings: []string{"gzip, deflate"},
 		secrets: env.Secrets,
 		limit:   cmp.Or(int64(env.Limit), freshet.DefaultPayload),
@@ -98,6 +99,7 @@ type poller struct {
 	signer    credentials.Signer
 	origins   *origin.Origins
 	home      string   // the name of the configured URL's origin
+	written   string   // the configured URL
 	accept    []string // values of fields that each request has, which nobody changes
 	encodings []string
 	secrets   settings.Vault
@@ -192,7 +194,7 @@ func (p *poller) next(now time.Time) time.Time {
 	period := p.period(now)
 	due := nextPoll(p.due, now, period, p.failed)
 	if p.phase > 0 && p.failed == 0 && p.Adaptive == nil {
-		due = due.Add(towards(time.Duration(p.phase*float64(period)), due, period))
+		due = due.Add(towards(phaseIn(period, p.phase), due, period))
 	}
 	if due.Before(p.stays) {
 		due = p.stays
