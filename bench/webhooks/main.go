@@ -27,6 +27,7 @@ func main() {
 	size := flag.Int("size", 20_000, "bytes of an event")
 	seconds := flag.Int("seconds", 15, "how many events, one a second")
 	runs := flag.Int("runs", 3, "how often each is measured; medians are shown")
+	server := flag.String("server", "", "a freshet that was built already; by default it is built")
 	poster := flag.String("poster", "", "be a poster: naive or pool")
 	address := flag.String("address", "", "of the endpoints, for a poster")
 	flag.Parse()
@@ -36,7 +37,7 @@ func main() {
 		post(ctx, *poster, *address, *endpointsN, *size, *seconds)
 		return
 	}
-	if err := measure(ctx, *endpointsN, *size, *seconds, *runs); err != nil {
+	if err := measure(ctx, *server, *endpointsN, *size, *seconds, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "webhooks:", err)
 		os.Exit(1)
 	}
@@ -50,17 +51,19 @@ type result struct {
 	connections   int
 }
 
-func measure(ctx context.Context, n, size, seconds, runs int) error {
+func measure(ctx context.Context, server string, n, size, seconds, runs int) error {
 	dir, err := os.MkdirTemp("", "webhooks-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	server := filepath.Join(dir, "freshet")
-	build := exec.CommandContext(ctx, "go", "build", "-o", server, "./cmd/freshet")
-	build.Dir = ".." // of the module's other half
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build freshet: %w: %s", err, out)
+	if server == "" {
+		server = filepath.Join(dir, "freshet")
+		build := exec.CommandContext(ctx, "go", "build", "-o", server, "./cmd/freshet")
+		build.Dir = ".." // of the module's other half
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build freshet: %w: %s", err, out)
+		}
 	}
 	pin(1)
 	fmt.Printf("%d endpoints, %d bytes, an event a second for %d s, medians of %d runs\n\n", n, size, seconds, runs)

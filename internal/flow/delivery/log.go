@@ -40,7 +40,8 @@ type Log struct {
 	mu      sync.Mutex
 	file    *os.File
 	size    int64
-	pending bytes.Buffer
+	pending []byte
+	rows    rows
 	flush   *time.Timer
 	last    int64 // the number of the last exchange
 	failed  error // why nothing can be written; told once
@@ -64,12 +65,7 @@ func (l *Log) Add(e *Exchange) error {
 	}
 	l.last = max(l.last+1, time.Now().UnixMicro())
 	e.ID = strconv.FormatInt(l.last, 36)
-	row, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("write down an exchange: %w", err)
-	}
-	l.pending.Write(row)
-	l.pending.WriteByte('\n')
+	l.pending = append(l.rows.append(l.pending, e), '\n')
 	if l.flush == nil {
 		l.flush = time.AfterFunc(written, func() {
 			l.mu.Lock()
@@ -88,20 +84,22 @@ func (l *Log) writeLocked() {
 		l.flush.Stop()
 		l.flush = nil
 	}
-	if l.pending.Len() == 0 {
+	if len(l.pending) == 0 {
 		return
 	}
 	if l.file == nil || l.size >= l.MaxBytes/segments {
 		l.rotateLocked()
 	}
 	if l.file != nil {
-		n, err := l.file.Write(l.pending.Bytes())
+		n, err := l.file.Write(l.pending)
 		l.size += int64(n)
 		if err != nil {
 			l.failed = fmt.Errorf("write the log of exchanges: %w", err)
 		}
 	}
-	l.pending.Reset()
+	if l.pending = l.pending[:0]; cap(l.pending) > longestRow {
+		l.pending = nil // there was more to write than usual
+	}
 }
 
 func (l *Log) rotateLocked() {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,12 +30,8 @@ import (
 // requestOrigin is who asks an endpoint whether it wants events.
 const requestOrigin = "freshet"
 
-const (
-	readOfResponse = 64 << 10 // bytes
-	idleFor        = 90 * time.Second
-	connectWithin  = 10 * time.Second
-	longestPause   = 24 * time.Hour // that an endpoint may ask for
-)
+// longestPause is what an endpoint may ask for.
+const longestPause = 24 * time.Hour
 
 // A target posts to one endpoint.
 type target struct {
@@ -42,18 +40,13 @@ type target struct {
 	at     *url.URL
 	format string
 	signer credentials.Signer
-	client *fasthttp.HostClient
+	client *client
 	paced  *origin.Origin // keeps the rate; nil: there is no bound
 	valid  atomic.Bool    // the endpoint wants events
-
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	closed bool
 }
 
-// newClient is a client of the endpoint's host. fasthttp needs half the processor time of net/http for a post;
-// what it lacks, HTTP/2 and redirects, is not needed here.
-func (t *target) newClient() (*fasthttp.HostClient, error) {
+// newClient is a client of the endpoint's host. It speaks HTTP/1.1 and follows nothing.
+func (t *target) newClient() (*client, error) {
 	secure := t.at.Scheme == "https"
 	port := t.at.Port()
 	if port == "" {
@@ -61,22 +54,7 @@ func (t *target) newClient() (*fasthttp.HostClient, error) {
 			port = "443"
 		}
 	}
-	c := &fasthttp.HostClient{
-		Addr:                          net.JoinHostPort(t.at.Hostname(), port),
-		IsTLS:                         secure,
-		Dial:                          t.dial,
-		NoDefaultUserAgentHeader:      true,
-		DisableHeaderNamesNormalizing: true,
-		DisablePathNormalizing:        true,
-		MaxConns:                      t.Parallel,
-		MaxConnWaitTimeout:            connectWithin,
-		MaxIdleConnDuration:           idleFor,
-		MaxResponseBodySize:           readOfResponse,
-		WriteBufferSize:               32 << 10, // most requests take one write
-		RetryIfErr: func(_ *fasthttp.Request, attempts int, err error) (resetTimeout, retry bool) {
-			return false, errors.Is(err, errStale) && attempts < 3 // nothing of the request was sent
-		},
-	}
+	c := &client{address: net.JoinHostPort(t.at.Hostname(), port), dial: t.env.Dial}
 	if secure {
 		config, err := t.TLS.Config(t.env.Secrets)
 		if err != nil {
@@ -85,7 +63,7 @@ func (t *target) newClient() (*fasthttp.HostClient, error) {
 		if config.ServerName == "" {
 			config.ServerName = t.at.Hostname()
 		}
-		c.TLSConfig = config
+		c.secure = config
 	}
 	return c, nil
 }
@@ -93,45 +71,8 @@ func (t *target) newClient() (*fasthttp.HostClient, error) {
 // Endpoint is the address, without its query.
 func (t *target) Endpoint() string { return egress.Show(t.at) }
 
-func (t *target) dial(address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
-	defer cancel()
-	nc, err := t.env.Dial(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{Conn: nc, left: t.left}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		_ = nc.Close()
-		return nil, net.ErrClosed
-	}
-	if t.conns == nil {
-		t.conns = map[*conn]struct{}{}
-	}
-	t.conns[c] = struct{}{}
-	return c, nil
-}
-
-func (t *target) left(c *conn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.conns, c)
-}
-
 // Close ends the connections.
-func (t *target) Close() {
-	t.mu.Lock()
-	t.closed = true
-	conns := t.conns
-	t.conns = nil
-	t.mu.Unlock()
-	for c := range conns {
-		_ = c.Conn.Close()
-	}
-	t.client.CloseIdleConnections()
-}
+func (t *target) Close() { t.client.close() }
 
 // Deliver posts the messages in one request.
 func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
@@ -155,18 +96,15 @@ func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 
 // post makes one request. again says that the same request may fare better with credentials that are fetched anew.
 func (t *target) post(ctx context.Context, d *delivery.Delivery) (again bool, err error) {
-	r, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(r)
-	defer fasthttp.ReleaseResponse(resp)
-	body, secret, signed, err := t.fill(ctx, r, d)
+	r, signed, err := t.request(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	d.Exchange.Request.Headers = strings.Replace(masked(r.Header.Header(), secret), t.at.Scheme+"://"+t.at.Host, "", 1)
-	d.Exchange.Request.Body, d.Exchange.Request.Size = delivery.KeepRequest(body), len(body)
-	r.SetTimeout(time.Duration(t.Timeout))
-	err = t.client.Do(r, resp)
-	if err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
+	resp := fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
+	d.Exchange.Request.Headers = string(r.append(make([]byte, 0, 1<<10), true))
+	d.Exchange.Request.Body, d.Exchange.Request.Size = delivery.KeepRequest(r.body), len(r.body)
+	if err = t.client.do(r, resp, time.Duration(t.Timeout)); err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		return false, explain(err, t.Timeout)
 	}
 	err = t.judge(resp, d)
@@ -177,7 +115,7 @@ func (t *target) post(ctx context.Context, d *delivery.Delivery) (again bool, er
 func (t *target) judge(resp *fasthttp.Response, d *delivery.Delivery) error {
 	status := resp.StatusCode()
 	d.Exchange.Response = &delivery.Response{
-		Status: status, Headers: masked(resp.Header.Header(), []string{"Set-Cookie"}), Body: delivery.KeepResponse(resp.Body()), Size: len(resp.Body()),
+		Status: status, Headers: shown(resp.Header.Header()), Body: delivery.KeepResponse(resp.Body()), Size: len(resp.Body()),
 	}
 	if status >= 200 && status <= 299 {
 		return nil
@@ -189,81 +127,76 @@ func (t *target) judge(resp *fasthttp.Response, d *delivery.Delivery) error {
 	return refusal
 }
 
-// fill makes the request. secret are the names of the headers that are not to be written down; signed is what the
-// authorization made of it, nil where there is none.
-func (t *target) fill(ctx context.Context, r *fasthttp.Request, d *delivery.Delivery) (body []byte, secret []string, signed *http.Request, err error) {
-	t.begin(r, http.MethodPost)
+// request makes the request. signed is what the authorization made of it, nil where there is none.
+func (t *target) request(ctx context.Context, d *delivery.Delivery) (r *request, signed *http.Request, err error) {
+	r = t.begin(http.MethodPost)
 	headers, err := t.env.Secrets.RevealHeaders(t.Headers)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	for name, value := range headers {
-		r.Header.Set(name, value)
-		secret = append(secret, name)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		r.set(name, headers[name], true)
 	}
-	body = t.body(r, d)
-	r.SetBodyRaw(body)
+	t.fill(r, d)
 	last := d.Messages[len(d.Messages)-1]
-	r.Header.Set("Freshet-Subscription-Id", string(d.Subscription))
-	r.Header.Set("Freshet-Topic", string(d.Topic))
-	r.Header.Set("Freshet-Event-Id", last.MessageID())
-	r.Header.Set("Freshet-Event-Type", string(last.Type))
+	r.add("Freshet-Subscription-Id", string(d.Subscription), false)
+	r.add("Freshet-Topic", string(d.Topic), false)
+	r.add("Freshet-Event-Id", last.MessageID(), false)
+	r.add("Freshet-Event-Type", string(last.Type), false)
 	if last.Reset != "" {
-		r.Header.Set("Freshet-Reset", last.Reset)
+		r.add("Freshet-Reset", last.Reset, false)
 	}
-	if err := t.sign(r, d.ID, body); err != nil {
-		return nil, nil, nil, err
+	if err := t.sign(r, d.ID); err != nil {
+		return nil, nil, err
 	}
-	if t.Authorization == nil {
-		return body, secret, nil, nil
+	if t.Authorization != nil {
+		if signed, err = t.authorize(ctx, r); err != nil {
+			return nil, nil, err
+		}
 	}
-	signed, err = t.authorize(ctx, r, body)
-	return body, append(secret, t.Authorization.Headers()...), signed, err
+	return r, signed, r.check()
 }
 
 // begin makes a request to the endpoint.
-func (t *target) begin(r *fasthttp.Request, method string) {
-	r.Header.DisableNormalizing()
-	r.SetRequestURI(t.at.String())
-	r.URI().DisablePathNormalizing = true
-	r.Header.SetMethod(method)
-	r.Header.SetUserAgent(t.env.UserAgent)
+func (t *target) begin(method string) *request {
+	r := &request{method: method, to: t.at, fields: make([]field, 0, 12)}
+	r.add("User-Agent", t.env.UserAgent, false)
+	return r
 }
 
-// body is what is sent, with the headers that say what that is.
-func (t *target) body(r *fasthttp.Request, d *delivery.Delivery) []byte {
+// fill adds what is sent, and the headers that say what that is.
+func (t *target) fill(r *request, d *delivery.Delivery) {
 	structured := t.format == delivery.FormatStructured || t.format == delivery.FormatBinary && d.Batched // a batch is structured always
-	one := delivery.Wrapped
+	one, contentType := delivery.Wrapped, "application/json"
 	if structured {
 		one = func(m delivery.Message) []byte { return delivery.Structured(d.Topic, m) }
 	}
 	switch {
-	case d.Batched && structured:
-		r.Header.SetContentType("application/cloudevents-batch+json")
-		return delivery.List(d.Messages, one)
 	case d.Batched:
-		r.Header.SetContentType("application/json")
-		return delivery.List(d.Messages, one)
+		r.body = delivery.List(d.Messages, one)
+		if structured {
+			contentType = "application/cloudevents-batch+json"
+		}
 	case structured:
-		r.Header.SetContentType("application/cloudevents+json")
-		return one(d.Messages[0])
+		r.body, contentType = one(d.Messages[0]), "application/cloudevents+json"
+	default:
+		r.body = d.Messages[0].Data
 	}
-	r.Header.SetContentType("application/json")
-	if t.format == delivery.FormatBinary {
+	r.set("Content-Type", contentType, false)
+	if t.format == delivery.FormatBinary && !d.Batched {
 		for _, a := range delivery.Attributes(d.Topic, d.Messages[0]) {
 			if a.Name != "datacontenttype" { // Content-Type is
-				r.Header.Set("ce-"+a.Name, a.Value)
+				r.add("ce-"+a.Name, a.Value, false)
 			}
 		}
 	}
-	return d.Messages[0].Data
 }
 
 // sign adds the headers of Standard Webhooks.
-func (t *target) sign(r *fasthttp.Request, id string, body []byte) error {
+func (t *target) sign(r *request, id string) error {
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	r.Header.Set(webhooks.HeaderID, id)
-	r.Header.Set(webhooks.HeaderTimestamp, timestamp)
+	r.add(webhooks.HeaderID, id, false)
+	r.add(webhooks.HeaderTimestamp, timestamp, false)
 	signatures := make([]byte, 0, 128)
 	for i, s := range t.Secrets {
 		text, err := t.env.Secrets.Reveal(s)
@@ -277,52 +210,42 @@ func (t *target) sign(r *fasthttp.Request, id string, body []byte) error {
 		if i > 0 {
 			signatures = append(signatures, ' ')
 		}
-		signatures = secret.AppendSign(signatures, id, timestamp, body)
+		signatures = secret.AppendSign(signatures, id, timestamp, r.body)
 	}
 	if len(signatures) > 0 {
-		r.Header.SetBytesV(webhooks.HeaderSignature, signatures)
+		r.add(webhooks.HeaderSignature, string(signatures), false)
 	}
 	return nil
 }
 
 // authorize adds what the authorization adds.
-func (t *target) authorize(ctx context.Context, r *fasthttp.Request, body []byte) (*http.Request, error) {
+func (t *target) authorize(ctx context.Context, r *request) (*http.Request, error) {
 	plain, err := http.NewRequestWithContext(ctx, http.MethodPost, t.at.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	if err := t.signer.Sign(ctx, plain, body); err != nil {
+	if err := t.signer.Sign(ctx, plain, r.body); err != nil {
 		return nil, fmt.Errorf("authorization: %w", err)
 	}
-	for name, values := range plain.Header {
-		r.Header.Set(name, values[0])
+	secret := t.Authorization.Headers()
+	for _, name := range slices.Sorted(maps.Keys(plain.Header)) {
+		r.set(name, plain.Header.Get(name), slices.ContainsFunc(secret, func(s string) bool { return strings.EqualFold(s, name) }))
 	}
-	if plain.URL.RawQuery != t.at.RawQuery {
-		r.URI().SetQueryString(plain.URL.RawQuery)
-	}
+	r.to = plain.URL
 	return plain, nil
 }
 
-// masked is a header without the values of some fields, nor what tells more of the address than its path.
-func masked(header []byte, names []string) string {
+// shown is an answer's header as it is written down.
+func shown(header []byte) string {
 	text := strings.TrimSpace(string(header))
-	first, _, _ := strings.Cut(text, "\r\n")
-	query := strings.Contains(first, "?")
-	if len(names) == 0 && !query {
+	const cookie = "set-cookie:"
+	if !strings.Contains(strings.ToLower(text), cookie) {
 		return text
 	}
 	lines := strings.Split(text, "\r\n")
-	if query {
-		before, after, _ := strings.Cut(first, "?")
-		_, protocol, _ := strings.Cut(after, " ")
-		lines[0] = before + "?" + settings.Masked + " " + protocol
-	}
 	for i, line := range lines {
-		name, _, ok := strings.Cut(line, ":")
-		for _, secret := range names {
-			if ok && strings.EqualFold(name, secret) {
-				lines[i] = name + ": " + settings.Masked
-			}
+		if len(line) > len(cookie) && strings.EqualFold(line[:len(cookie)], cookie) {
+			lines[i] = line[:len(cookie)] + " " + settings.Masked
 		}
 	}
 	return strings.Join(lines, "\r\n")
@@ -333,16 +256,14 @@ func (t *target) ask(ctx context.Context) (allowed string, err error) {
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	r, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(r)
-	defer fasthttp.ReleaseResponse(resp)
-	t.begin(r, http.MethodOptions)
-	r.Header.Set("WebHook-Request-Origin", requestOrigin)
+	r := t.begin(http.MethodOptions)
+	r.add("WebHook-Request-Origin", requestOrigin, false)
 	if t.Rate > 0 {
-		r.Header.Set("WebHook-Request-Rate", strconv.Itoa(max(1, int(60*t.Rate)))) // a minute
+		r.add("WebHook-Request-Rate", strconv.Itoa(max(1, int(60*t.Rate))), false) // a minute
 	}
-	r.SetTimeout(time.Duration(t.Timeout))
-	if err := t.client.Do(r, resp); err != nil {
+	resp := fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
+	if err := t.client.do(r, resp, time.Duration(t.Timeout)); err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		return "", explain(err, t.Timeout)
 	}
 	if status := resp.StatusCode(); status < 200 || status > 299 {
@@ -369,7 +290,7 @@ func explain(err error, timeout freshet.Duration) error {
 	switch {
 	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return delivery.Refusedf("no answer within %v", timeout)
-	case errors.Is(err, fasthttp.ErrConnectionClosed):
+	case errors.Is(err, io.EOF):
 		return delivery.Refusedf("the endpoint closed the connection without an answer")
 	case errors.As(err, &dns):
 		return delivery.Refusedf("the endpoint's host is not known: %s", dns.Name)
