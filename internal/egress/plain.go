@@ -1,12 +1,9 @@
 package egress
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,7 +29,6 @@ const (
 	maxIdlePerHost = 64 // many topics of one API, each polled every few seconds
 	idleFor        = 90 * time.Second
 	maxPlainBody   = 64 << 10 // of a request; what is larger may be answered while it is still being written
-	maxInterim     = 5        // answers 1xx before the one that counts
 )
 
 // takes says whether a request is one for plain.
@@ -73,7 +69,7 @@ func (p *plain) roundTrip(r *http.Request) (*http.Response, error) {
 		}
 		// Upstream may close a connection while the request is on its way to it. What changes nothing is asked again
 		// (RFC 9110 section 9.2.2).
-		if !kept || !bare || c.answered || ctx.Err() != nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if !kept || !bare || c.answers.Begun() || ctx.Err() != nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return nil, err
 		}
 	}
@@ -104,7 +100,8 @@ func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bo
 		return nil, false, err
 	}
 	c = &plainConn{Conn: nc, pool: p, address: address}
-	c.in, c.stale, c.cut = bufio.NewReader(c), staleness(nc), func() { _ = nc.Close() }
+	c.stale, c.cut = staleness(nc), func() { _ = nc.Close() }
+	c.answers.Reset(nc)
 	return c, false, nil
 }
 
@@ -172,39 +169,22 @@ type plainConn struct {
 	net.Conn
 	pool    *plain
 	address string
-	in      *bufio.Reader
+	answers Answers
 	out     []byte    // a request; its room is used again
 	since   time.Time // when it was kept
 	stale   func() bool
 	cut     func() // ends it
-
-	left     int64 // bytes that may still be read
-	answered bool  // something was read since the request
-}
-
-var errHeader = fmt.Errorf("upstream's answer has a header of more than %d bytes", maxResponseHeader)
-
-func (c *plainConn) Read(b []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, errHeader
-	}
-	n, err := c.Conn.Read(b[:min(int64(len(b)), c.left)])
-	c.left -= int64(n)
-	c.answered = c.answered || n > 0
-	return n, err
 }
 
 // exchange asks, and returns the answer once its header is there.
 func (c *plainConn) exchange(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
-	c.left, c.answered = maxResponseHeader, false
 	b := &plainBody{conn: c, ctx: ctx, stop: context.AfterFunc(ctx, c.cut)}
 	resp, err := c.ask(r)
 	if err != nil {
 		b.end(false)
 		return nil, b.cause(err)
 	}
-	c.left = math.MaxInt64
 	b.keep, b.body = !resp.Close && !r.Close, resp.Body
 	if resp.Body == http.NoBody {
 		b.end(true)
@@ -224,21 +204,15 @@ func (c *plainConn) ask(r *http.Request) (*http.Response, error) {
 		c.out = nil
 	}
 	_, wrote := c.Write(request)
-	for range maxInterim {
-		resp, err := http.ReadResponse(c.in, r) // it may be there though the request was not taken to its end
-		switch {
-		case err != nil && wrote != nil:
-			return nil, fmt.Errorf("send the request: %w", wrote)
-		case err != nil:
-			return nil, fmt.Errorf("read the answer: %w", err)
-		case resp.StatusCode == http.StatusSwitchingProtocols:
-			return nil, errors.New("upstream changed the protocol, which nobody asked for")
-		case resp.StatusCode >= http.StatusOK:
-			resp.Close = resp.Close || wrote != nil
-			return resp, nil
-		}
+	resp, err := c.answers.Next(r) // it may be there though the request was not taken to its end
+	switch {
+	case err != nil && wrote != nil:
+		return nil, fmt.Errorf("send the request: %w", wrote)
+	case err != nil:
+		return nil, err
 	}
-	return nil, fmt.Errorf("upstream sent more than %d interim answers", maxInterim)
+	resp.Close = resp.Close || wrote != nil
+	return resp, nil
 }
 
 // A plainBody is the body of an answer. Its connection is kept once it was read to its end.
@@ -276,7 +250,7 @@ func (b *plainBody) end(whole bool) {
 		return
 	}
 	b.ended = true
-	if b.stop() && whole && b.keep && b.conn.in.Buffered() == 0 {
+	if b.stop() && whole && b.keep && b.conn.answers.Empty() {
 		b.conn.pool.keep(b.conn)
 		return
 	}

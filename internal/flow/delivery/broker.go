@@ -20,7 +20,7 @@ type Encoded struct {
 // Encode is a message of the delivery in a format. prefix is what the names of a CloudEvent's attributes begin
 // with where they are headers.
 func (d *Delivery) Encode(m Message, format, prefix string) Encoded {
-	e := Encoded{ID: string(d.Subscription) + "_" + m.MessageID(), ContentType: "application/json", Headers: d.labels(m), Body: m.Data}
+	e := Encoded{ID: string(d.Subscription) + "_" + m.MessageID(), ContentType: "application/json", Headers: d.Labels(m), Body: m.Data}
 	switch format {
 	case FormatStructured:
 		e.ContentType, e.Body = "application/cloudevents+json", Structured(d.Topic, m)
@@ -34,8 +34,8 @@ func (d *Delivery) Encode(m Message, format, prefix string) Encoded {
 	return e
 }
 
-// labels say of a message what it is, by the names that the headers of webhooks have.
-func (d *Delivery) labels(m Message) []Attribute {
+// Labels say of a message what it is, as headers of webhooks and messages of brokers do.
+func (d *Delivery) Labels(m Message) []Attribute {
 	all := []Attribute{
 		{"Freshet-Subscription-Id", string(d.Subscription)},
 		{"Freshet-Topic", string(d.Topic)},
@@ -44,6 +44,9 @@ func (d *Delivery) labels(m Message) []Attribute {
 	}
 	if m.Reset != "" {
 		all = append(all, Attribute{"Freshet-Reset", m.Reset})
+	}
+	if d.Purpose == PurposeTest || d.Purpose == PurposeRedeliver { // which have no place in the order of events
+		all = append(all, Attribute{"Freshet-Purpose", d.Purpose})
 	}
 	return all
 }

@@ -30,6 +30,10 @@ func TestEncode(t *testing.T) {
 	if r := d.Exchange.Request; r.To != "somewhere" || !strings.HasPrefix(r.Headers, "key: k\r\ncontent-type: application/json\r\nFreshet-Subscription-Id: sub\r\n") || !strings.HasSuffix(r.Headers, "\r\nFreshet-Reset: epoch") || r.Body != `{"n":1}` || r.Size != 5007 {
 		t.Errorf("%+v", r)
 	}
+	d.Purpose = delivery.PurposeRedeliver
+	if e := d.Encode(m, delivery.FormatRaw, ""); e.Headers[len(e.Headers)-1] != (delivery.Attribute{Name: "Freshet-Purpose", Value: "redelivery"}) {
+		t.Errorf("a redelivery: %v", e.Headers)
+	}
 	d.Confirmed(strings.Repeat("x", 5000))
 	if r := d.Exchange.Response; len(r.Body) != 4096 || r.Size != 5000 {
 		t.Errorf("%d %d", len(r.Body), r.Size)

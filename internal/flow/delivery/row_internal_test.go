@@ -20,8 +20,10 @@ func FuzzRow(f *testing.F) {
 		var r rows
 		for _, e := range []Exchange{
 			{ID: a, Delivery: b, Start: moment},
-			{Subscription: "s", Topic: "t", EventID: c, EventType: "patch", Events: n, Purpose: b, Attempt: n, Start: moment, Millis: float64(n) / 1000, Outcome: a, Error: b, Next: moment,
-				Request: Request{Method: a, To: b, Headers: c, Body: b, Size: n}, Response: &Response{Status: n, Headers: a, Body: b, Size: n}},
+			{
+				Subscription: "s", Topic: "t", EventID: c, EventType: "patch", Events: n, Purpose: b, Attempt: n, Start: moment, Millis: float64(n) / 1000, Outcome: a, Error: b, Next: moment,
+				Request: Request{Method: a, To: b, Headers: c, Body: b, Size: n}, Response: &Response{Status: n, Headers: a, Body: b, Size: n},
+			},
 			{Start: moment, Request: Request{Body: b}, Response: &Response{}},
 			{Start: moment, Request: Request{Body: c}},
 		} {

@@ -1,16 +1,14 @@
 package webhook
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"freshet/internal/egress"
 )
@@ -27,7 +25,7 @@ type client struct {
 	address string      // host and port
 	secure  *tls.Config // nil: plain HTTP
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	readers sync.Pool // of *bufio.Reader: only a connection in use needs one
+	readers sync.Pool // of *egress.Answers: only a connection in use needs one
 	heads   sync.Pool // of *[]byte, likewise
 
 	mu     sync.Mutex
@@ -47,34 +45,40 @@ type conn struct {
 }
 
 // do makes one request, and reads its answer as far as is wanted. Errors say nothing of the address.
-func (c *client) do(r *request, resp *fasthttp.Response, timeout time.Duration) error {
+func (c *client) do(r *request, timeout time.Duration) (*answer, error) {
 	until := time.Now().Add(timeout)
 	one, err := c.conn(until)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keep := false
 	defer func() { c.leave(one, keep) }()
 	if err := one.SetDeadline(until); err != nil {
-		return fmt.Errorf("set the time limit: %w", err)
+		return nil, fmt.Errorf("set the time limit: %w", err)
 	}
 	if err := c.write(one, r); err != nil {
-		return fmt.Errorf("send the request: %w", err)
+		return nil, fmt.Errorf("send the request: %w", err)
 	}
-	in, ok := c.readers.Get().(*bufio.Reader)
+	in, ok := c.readers.Get().(*egress.Answers)
 	if !ok {
-		in = bufio.NewReader(nil)
+		in = &egress.Answers{}
 	}
 	defer func() {
 		in.Reset(nil)
 		c.readers.Put(in)
 	}()
 	in.Reset(one)
-	if err := resp.ReadLimitBody(in, readOfResponse); err != nil {
-		return err //nolint:wrapcheck // explain tells what it means
+	resp, err := in.Next(nil) //nolint:bodyclose // the connection is what has to be closed
+	if err != nil {
+		return nil, err
 	}
-	keep = !resp.ConnectionClose() && in.Buffered() == 0
-	return nil
+	a := &answer{status: resp.StatusCode, header: resp.Header}
+	// The status says it all; with a body that cannot be read to its end goes the connection.
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, readOfResponse+1))
+	whole := err == nil && len(a.body) <= readOfResponse
+	a.body = a.body[:min(len(a.body), readOfResponse)]
+	keep = whole && !resp.Close && in.Empty()
+	return a, nil
 }
 
 // write sends a request at once: what is plain from where it is, what is encrypted in as few records as it can be.

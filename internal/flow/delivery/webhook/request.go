@@ -1,8 +1,11 @@
 package webhook
 
 import (
+	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +14,9 @@ import (
 	"freshet/internal/flow/delivery"
 	"freshet/internal/settings"
 )
+
+// shortestSecret is how long a text is, in bytes, that is looked for in answers: shorter ones are found by chance.
+const shortestSecret = 6
 
 // A request is one to an endpoint.
 type request struct {
@@ -73,6 +79,37 @@ func (r *request) append(b []byte, masked bool) []byte {
 	return append(b, "\r\n\r\n"...)
 }
 
+// secrets are the texts in a request that are not written down, wherever they come again.
+func (r *request) secrets() (all []string) {
+	note := func(s string) {
+		if len(s) >= shortestSecret && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	for _, f := range r.fields {
+		if !f.secret {
+			continue
+		}
+		note(f.value)
+		scheme, rest, _ := strings.Cut(f.value, " ") // such as Bearer
+		note(rest)
+		if pair, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
+			_, password, _ := strings.Cut(string(pair), ":")
+			note(password)
+		}
+	}
+	if r.to.RawQuery != "" {
+		note(r.to.RawQuery)
+		for _, values := range r.to.Query() {
+			for _, v := range values {
+				note(v)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // a part of another comes after it
+	return all
+}
+
 // path is what is asked for; of its query, which may hold secrets, nothing is written down.
 func (r *request) path(masked bool) string {
 	if !masked || r.to.RawQuery == "" {
@@ -80,4 +117,30 @@ func (r *request) path(masked bool) string {
 	}
 	path, _, _ := strings.Cut(r.to.RequestURI(), "?")
 	return path + "?" + settings.Masked
+}
+
+// An answer is what an endpoint says, as far as it is read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// shown is an answer as it is written down: without cookies, and without the secrets that it repeats.
+func (a *answer) shown(secrets []string) (header, body string) {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(a.status) + " " + http.StatusText(a.status))
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		for _, v := range a.header[name] {
+			if name == "Set-Cookie" {
+				v = settings.Masked
+			}
+			b.WriteString("\r\n" + name + ": " + v)
+		}
+	}
+	header, body = b.String(), string(a.body)
+	for _, s := range secrets {
+		header, body = strings.ReplaceAll(header, s, settings.Masked), strings.ReplaceAll(body, s, settings.Masked)
+	}
+	return header, delivery.KeepResponse([]byte(body))
 }

@@ -15,15 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"freshet"
 	"freshet/internal/egress"
 	"freshet/internal/flow/delivery"
 	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/credentials"
 	"freshet/internal/flow/source/origin"
-	"freshet/internal/settings"
 	"freshet/webhooks"
 )
 
@@ -77,7 +74,7 @@ func (t *target) Close() { t.client.close() }
 // Deliver posts the messages in one request.
 func (t *target) Deliver(ctx context.Context, d *delivery.Delivery) error {
 	d.Exchange.Request = delivery.Request{Method: http.MethodPost, To: egress.Show(t.at)}
-	if err := t.validate(ctx); err != nil {
+	if err := t.validate(ctx, d); err != nil {
 		return err
 	}
 	if t.paced != nil {
@@ -100,30 +97,36 @@ func (t *target) post(ctx context.Context, d *delivery.Delivery) (again bool, er
 	if err != nil {
 		return false, err
 	}
-	resp := fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseResponse(resp)
-	d.Exchange.Request.Headers = string(r.append(make([]byte, 0, 1<<10), true))
-	d.Exchange.Request.Body, d.Exchange.Request.Size = delivery.KeepRequest(r.body), len(r.body)
-	if err = t.client.do(r, resp, time.Duration(t.Timeout)); err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		return false, explain(err, t.Timeout)
+	a, err := t.exchange(r, d)
+	if err != nil {
+		return false, err
 	}
-	err = t.judge(resp, d)
-	return err != nil && signed != nil && t.signer.Refused(&http.Response{StatusCode: resp.StatusCode(), Header: http.Header{}, Request: signed}), err
+	err = t.judge(a)
+	return err != nil && signed != nil && t.signer.Refused(&http.Response{StatusCode: a.status, Header: http.Header{}, Request: signed}), err
+}
+
+// exchange makes a request, and writes it and its answer down.
+func (t *target) exchange(r *request, d *delivery.Delivery) (*answer, error) {
+	at := &d.Exchange.Request
+	at.Method, at.Headers = r.method, string(r.append(make([]byte, 0, 1<<10), true))
+	at.Body, at.Size = delivery.KeepRequest(r.body), len(r.body)
+	a, err := t.client.do(r, time.Duration(t.Timeout))
+	if err != nil {
+		return nil, explain(err, t.Timeout)
+	}
+	header, body := a.shown(r.secrets())
+	d.Exchange.Response = &delivery.Response{Status: a.status, Headers: header, Body: body, Size: len(a.body)}
+	return a, nil
 }
 
 // judge says what an answer means.
-func (t *target) judge(resp *fasthttp.Response, d *delivery.Delivery) error {
-	status := resp.StatusCode()
-	d.Exchange.Response = &delivery.Response{
-		Status: status, Headers: shown(resp.Header.Header()), Body: delivery.KeepResponse(resp.Body()), Size: len(resp.Body()),
-	}
-	if status >= 200 && status <= 299 {
+func (t *target) judge(a *answer) error {
+	if a.status >= 200 && a.status <= 299 {
 		return nil
 	}
-	refusal := delivery.Refusedf("the endpoint answered %d %s", status, http.StatusText(status))
-	refusal.Status, refusal.Gone = status, status == http.StatusGone
-	header := http.Header{"Retry-After": {peek(resp, "Retry-After")}, "Date": {peek(resp, "Date")}}
-	refusal.RetryAfter = source.RetryAfter(header, longestPause)
+	refusal := delivery.Refusedf("the endpoint answered %d %s", a.status, http.StatusText(a.status))
+	refusal.Status, refusal.Gone = a.status, a.status == http.StatusGone
+	refusal.RetryAfter = source.RetryAfter(a.header, longestPause)
 	return refusal
 }
 
@@ -138,13 +141,8 @@ func (t *target) request(ctx context.Context, d *delivery.Delivery) (r *request,
 		r.set(name, headers[name], true)
 	}
 	t.fill(r, d)
-	last := d.Messages[len(d.Messages)-1]
-	r.add("Freshet-Subscription-Id", string(d.Subscription), false)
-	r.add("Freshet-Topic", string(d.Topic), false)
-	r.add("Freshet-Event-Id", last.MessageID(), false)
-	r.add("Freshet-Event-Type", string(last.Type), false)
-	if last.Reset != "" {
-		r.add("Freshet-Reset", last.Reset, false)
+	for _, a := range d.Labels(d.Messages[len(d.Messages)-1]) {
+		r.add(a.Name, a.Value, false)
 	}
 	if err := t.sign(r, d.ID); err != nil {
 		return nil, nil, err
@@ -235,24 +233,8 @@ func (t *target) authorize(ctx context.Context, r *request) (*http.Request, erro
 	return plain, nil
 }
 
-// shown is an answer's header as it is written down.
-func shown(header []byte) string {
-	text := strings.TrimSpace(string(header))
-	const cookie = "set-cookie:"
-	if !strings.Contains(strings.ToLower(text), cookie) {
-		return text
-	}
-	lines := strings.Split(text, "\r\n")
-	for i, line := range lines {
-		if len(line) > len(cookie) && strings.EqualFold(line[:len(cookie)], cookie) {
-			lines[i] = line[:len(cookie)] + " " + settings.Masked
-		}
-	}
-	return strings.Join(lines, "\r\n")
-}
-
 // ask is the handshake's request: the origin that the endpoint allows.
-func (t *target) ask(ctx context.Context) (allowed string, err error) {
+func (t *target) ask(ctx context.Context, d *delivery.Delivery) (allowed string, err error) {
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -261,37 +243,28 @@ func (t *target) ask(ctx context.Context) (allowed string, err error) {
 	if t.Rate > 0 {
 		r.add("WebHook-Request-Rate", strconv.Itoa(max(1, int(60*t.Rate))), false) // a minute
 	}
-	resp := fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseResponse(resp)
-	if err := t.client.do(r, resp, time.Duration(t.Timeout)); err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		return "", explain(err, t.Timeout)
+	a, err := t.exchange(r, d)
+	if err != nil {
+		return "", err
 	}
-	if status := resp.StatusCode(); status < 200 || status > 299 {
-		refusal := delivery.Refusedf("the endpoint answered %d to the question whether it wants events", status)
-		refusal.Status, refusal.Gone = status, status == http.StatusGone
+	if a.status < 200 || a.status > 299 {
+		refusal := delivery.Refusedf("the endpoint answered %d to the question whether it wants events", a.status)
+		refusal.Status, refusal.Gone = a.status, a.status == http.StatusGone
 		return "", refusal
 	}
-	return peek(resp, "WebHook-Allowed-Origin"), nil
-}
-
-// peek is a field of an answer, however its name is spelled.
-func peek(resp *fasthttp.Response, name string) (found string) {
-	for key, value := range resp.Header.All() {
-		if strings.EqualFold(string(key), name) {
-			found = string(value)
-		}
-	}
-	return found
+	return a.header.Get("WebHook-Allowed-Origin"), nil
 }
 
 // explain says what went wrong in words for people; nothing of the address's query is in them.
 func explain(err error, timeout freshet.Duration) error {
 	var dns *net.DNSError
 	switch {
-	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return delivery.Refusedf("no answer within %v", timeout)
-	case errors.Is(err, io.EOF):
-		return delivery.Refusedf("the endpoint closed the connection without an answer")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return delivery.Refusedf("the endpoint closed the connection before its answer was complete")
+	case strings.Contains(err.Error(), "malformed"): // quotes what came, which nobody knows
+		return delivery.Refusedf("the endpoint's answer is no HTTP/1.1")
 	case errors.As(err, &dns):
 		return delivery.Refusedf("the endpoint's host is not known: %s", dns.Name)
 	}

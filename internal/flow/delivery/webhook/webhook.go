@@ -133,11 +133,11 @@ func (t *target) Plan() (schedule []freshet.Duration, parallel int) {
 }
 
 // validate makes the handshake (CloudEvents HTTP 1.1 Web Hooks for Event Delivery, 4), until the endpoint has said yes.
-func (t *target) validate(ctx context.Context) error {
+func (t *target) validate(ctx context.Context, d *delivery.Delivery) error {
 	if !t.Validate || t.valid.Load() {
 		return nil
 	}
-	allowed, err := t.ask(ctx)
+	allowed, err := t.ask(ctx, d)
 	if err != nil {
 		return err
 	}

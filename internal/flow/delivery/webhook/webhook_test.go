@@ -142,6 +142,29 @@ func withSecrets(e delivery.Env, v settings.Vault) delivery.Env {
 	return e
 }
 
+// What an endpoint repeats of its credentials is not written down.
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	e := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		w.Header().Set("X-Echo", r.Header.Get("Authorization")+r.URL.RawQuery)
+		fmt.Fprintf(w, "%s %s %v %v", user, password, r.Header, r.URL.Query())
+	}, plain)
+	for _, options := range []string{
+		`,"headers":{"X-Key":"s3cret-1"}`, `,"authorization":{"type":"bearer","token":"s3cret-1"}`, `,"authorization":{"type":"basic","user":"u","password":"s3cret-1"}`,
+		`,"authorization":{"type":"api-key","key":"s3cret-1 &","in":"query","name":"key"}`,
+	} {
+		d := message()
+		if err := target(t, `{"url":"`+e.URL+`/?token=s3cret-2"`+options+`}`, env(t)).Deliver(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+		text, _ := json.Marshal(d.Exchange)
+		if strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "czNjcmV0") || !strings.Contains(d.Exchange.Response.Body, "***") {
+			t.Errorf("%s: %s", options, text)
+		}
+	}
+}
+
 // What an endpoint answers, and that it does not.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
@@ -160,6 +183,19 @@ func TestAnswers(t *testing.T) {
 			w.WriteHeader(429)
 		case "/large":
 			_, _ = w.Write(make([]byte, 1<<20))
+		case "/long":
+			w.Header().Set("Content-Security-Policy", strings.Repeat("x", 50_000))
+		case "/broken":
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "cut")
+		case "/foreign", "/header":
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			text := "HTTP/9 s3cret\r\n\r\n"
+			if r.URL.Path == "/header" {
+				text = "HTTP/1.1 200 OK\r\nSet-Cookie: " + strings.Repeat("s3cret", 20_000)
+			}
+			_, _ = io.WriteString(conn, text)
+			_ = conn.Close()
 		default:
 			var status int
 			_, _ = fmt.Sscanf(r.URL.Path, "/%d", &status)
@@ -175,7 +211,8 @@ func TestAnswers(t *testing.T) {
 		gone   bool
 		wait   time.Duration
 	}{
-		"/200": {}, "/202": {}, "/204": {}, "/large": {},
+		"/200": {}, "/202": {}, "/204": {}, "/large": {}, "/long": {}, "/broken": {},
+		"/foreign": {"is no HTTP/1.1", 0, false, 0}, "/header": {"a header of more than 65536 bytes", 0, false, 0},
 		"/410": {"answered 410", 410, true, 0}, "/500": {"answered 500", 500, false, 0}, "/400": {"answered 400", 400, false, 0},
 		"/429": {"answered 429", 429, false, 7 * time.Second}, "/redirect": {"answered 307", 307, false, 0},
 		"/hang": {"no answer within PT0.3S", 0, false, 0}, "/close": {"closed the connection", 0, false, 0},
@@ -191,6 +228,9 @@ func TestAnswers(t *testing.T) {
 		refusal, _ := errors.AsType[*delivery.Refusal](err)
 		if refusal == nil || !strings.Contains(err.Error(), want.text) || refusal.Status != want.status || refusal.Gone != want.gone || refusal.RetryAfter != want.wait {
 			t.Errorf("%s: %+v, want %+v", path, refusal, want)
+		}
+		if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", path, err)
 		}
 		if strings.HasPrefix(path, "/5") && (d.Exchange.Response.Body != "said" || strings.Contains(d.Exchange.Response.Headers, "s3cret")) {
 			t.Errorf("%s: the exchange is %+v", path, d.Exchange)
@@ -292,8 +332,12 @@ func TestValidate(t *testing.T) {
 		}
 	}, plain)
 	to := target(t, `{"url":"`+e.URL+`","validate":true,"rate":1000}`, env(t))
-	if err := to.Deliver(t.Context(), message()); err == nil || !strings.Contains(err.Error(), "does not say that it wants events") {
+	d := message()
+	if err := to.Deliver(t.Context(), d); err == nil || !strings.Contains(err.Error(), "does not say that it wants events") {
 		t.Errorf("before it allows: %v", err)
+	}
+	if asked := d.Exchange; asked.Request.Method != http.MethodOptions || !strings.Contains(asked.Request.Headers, "WebHook-Request-Origin: freshet") || asked.Response == nil || asked.Response.Status != 200 {
+		t.Errorf("the question is written down as %+v", d.Exchange)
 	}
 	mu.Lock()
 	allowed = "*"
