@@ -194,7 +194,7 @@ func (r *runner) changesLocked(group []*push) (n int, changes []change, events [
 		for data := p.payload.Data; ; data = p.more[p.settled-1] {
 			next, err := r.parseLocked(data)
 			if err != nil {
-				p.err = formatFault(err, r.limits)
+				p.err = formatFault(err, r.limits, p.payload.Name)
 				if !r.pushed {
 					return i + 1, changes, events
 				}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,12 +25,17 @@ type burst []string
 func (b burst) Run(ctx context.Context, to source.Sink) error {
 	var all []source.Payload
 	for _, text := range b {
-		all = append(all, source.Payload{Data: []byte(text), Time: time.Now()})
+		all = append(all, source.Payload{Data: []byte(text), Time: time.Now(), Name: itemName(text)})
 	}
 	_ = to.Payload(ctx, all...) // what is no JSON is a fault
 	<-ctx.Done()
 	return nil
 }
+
+// An itemName is what an item of a burst is called.
+type itemName string
+
+func (n itemName) String() string { return "the item " + string(n) }
 
 // What is no payload amid others that come with it is told in its place, and is over with the next one.
 func TestFaultInItsPlace(t *testing.T) {
@@ -74,6 +80,8 @@ func TestFaultInItsPlace(t *testing.T) {
 					said := string(ev.Type)
 					if ev.Type == freshet.TypeEvent {
 						said = fmt.Sprintf("%s %s", ev.Type, ev.Data)
+					} else if !strings.Contains(string(ev.Data), `"message":"the item `) {
+						t.Errorf("a fault does not say of which item: %s", ev.Data)
 					}
 					got = append(got, said)
 				}

@@ -170,7 +170,7 @@ func linesOf(body []byte, limits jsonpatch.Limits) (payloads [][]byte, err error
 		}
 		payloads = append(payloads, line)
 		if err := scratch.Parse(line, nil, limits); err != nil && len(bad) < mostMistakes {
-			bad = append(bad, BadLine{n, formatFault(err, limits)})
+			bad = append(bad, BadLine{n, formatFault(err, limits, nil)})
 		}
 	}
 	switch {

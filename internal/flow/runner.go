@@ -226,14 +226,17 @@ func (r *runner) reportLocked() {
 	r.checked = make(chan struct{})
 }
 
-// formatFault says in the incumbent's terms why a payload is refused.
-func formatFault(err error, limits jsonpatch.Limits) freshet.Fault {
-	f := freshet.NewFault(freshet.FaultFormat, "the payload is not one JSON value: %s", err.Error())
+// formatFault says in the incumbent's terms why a payload is refused, which has a name or none.
+func formatFault(err error, limits jsonpatch.Limits, name fmt.Stringer) freshet.Fault {
+	what := "the payload"
+	if name != nil {
+		what = name.String()
+	}
 	switch {
 	case errors.Is(err, jsonpatch.ErrSize):
-		f.Code, f.Message = freshet.FaultSize, fmt.Sprintf("the payload is larger than %s (limits.payload)", freshet.Bytes(limits.Size))
+		return freshet.NewFault(freshet.FaultSize, "%s is larger than %s (limits.payload)", what, freshet.Bytes(limits.Size))
 	case errors.Is(err, jsonpatch.ErrDepth):
-		f.Message = fmt.Sprintf("the payload is nested deeper than %d levels", limits.Depth)
+		return freshet.NewFault(freshet.FaultFormat, "%s is nested deeper than %d levels", what, limits.Depth)
 	}
-	return f
+	return freshet.NewFault(freshet.FaultFormat, "%s is not one JSON value: %s", what, err.Error())
 }

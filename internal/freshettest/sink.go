@@ -45,6 +45,9 @@ func (s *Sink) Payload(_ context.Context, ps ...source.Payload) (err error) {
 		}
 		if p.Time.IsZero() || !json.Valid(p.Data) {
 			f := source.Faultf(freshet.FaultFormat, "not JSON, or without a time: %.100s", p.Data)
+			if p.Name != nil {
+				f.Message = p.Name.String() + ": " + f.Message
+			}
 			s.faults, err = append(s.faults, f), f
 			continue
 		}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +35,9 @@ func Explain(err error, timeout freshet.Duration) error {
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return Refusedf("the broker's host is not known: %s", dns.Name)
+	}
+	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); noTLS {
+		return Refusedf("the broker does not speak TLS at that address and port: is it meant to, or is it another port?")
 	}
 	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return Refusedf("no answer within %v", timeout)

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,9 +29,10 @@ func TestExplain(t *testing.T) {
 	for want, err := range map[string]error{
 		"no answer within PT15S":                  fmt.Errorf("wait: %w", context.DeadlineExceeded),
 		"the broker's host is not known: nowhere": fmt.Errorf("dial: %w", &net.DNSError{Name: "nowhere", IsNotFound: true}),
-		"no such queue":                           freshet.Fault{Code: 70404, Message: "no such queue"},
-		"send to the broker: broken":              errors.New("broken"),
-		"refused":                                 delivery.Refusedf("refused"),
+		"the broker does not speak TLS at that address and port: is it meant to, or is it another port?": fmt.Errorf("dial: %w", tls.RecordHeaderError{Msg: "x"}),
+		"no such queue":              freshet.Fault{Code: 70404, Message: "no such queue"},
+		"send to the broker: broken": errors.New("broken"),
+		"refused":                    delivery.Refusedf("refused"),
 	} {
 		if got := delivery.Explain(err, freshet.Duration(15*time.Second)); got.Error() != want {
 			t.Errorf("%v: %v", err, got)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -38,6 +39,9 @@ func FaultOf(err error) (f freshet.Fault, passing bool) {
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return Faultf(freshet.FaultConnection, "upstream's TLS certificate is not trusted or not for this host"), false
+	}
+	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); noTLS || errors.Is(err, http.ErrSchemeMismatch) {
+		return Faultf(freshet.FaultConnection, "upstream does not speak TLS at that address and port: is it meant to, or is it another port?"), false
 	}
 	return Faultf(freshet.FaultConnection, "%s", disconnected(err)), true
 }

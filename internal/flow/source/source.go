@@ -3,6 +3,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"freshet"
@@ -54,6 +55,8 @@ type Payload struct {
 	Data []byte        // one JSON value, not checked yet; the sink may keep it
 	Time time.Time     // when upstream answered
 	Took time.Duration // how long the request took; 0 where there was none
+	// Name is what it is called upstream, such as "the entry 5-0", for what is said of it; nil: it has no name.
+	Name fmt.Stringer
 	// Mark says where in its upstream the source is after this payload, such as an offset; at most 4 KiB.
 	// It is stored with the payload, all or nothing, so that a source which starts at Sink.Mark misses
 	// nothing. A payload that changes nothing is not stored, and its mark is with the next that is.

@@ -18,6 +18,24 @@ import (
 	"freshet/internal/settings"
 )
 
+// What does not speak TLS is told from what cannot be reached.
+func TestFaultWithoutTLS(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, overHTTP := server.Client().Do(r) //nolint:bodyclose // there is none
+	_, bare := tls.Dial("tcp", address, &tls.Config{MinVersion: tls.VersionTLS12})
+	for name, err := range map[string]error{"https": overHTTP, "TLS alone": bare} {
+		if f, passing := source.FaultOf(err); f.Code != freshet.FaultConnection || passing || !strings.Contains(f.Message, "does not speak TLS") {
+			t.Errorf("%s: %v, %t, of %v", name, f, passing, err)
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	folder, cert, key, _ := freshettest.Certificate(t)
 	text := func(name string) string {

@@ -32,7 +32,7 @@ type config struct {
 	Authorization  *credentials.Authorization `json:"authorization" doc:"Credentials for the API, sent to the origin of url only"`
 	TLS            *credentials.TLS           `json:"tls" doc:"Certificates for the connections to the origin of url, and to authorization.provider"`
 	Body           json.RawMessage            `json:"body" references:"true" doc:"The JSON that POST and PUT send. A text in it may say where a secret is, such as secret:NAME"`
-	GraphQL        *graphQL                   `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused"`
+	GraphQL        *graphQL                   `json:"graphql" doc:"Asks a GraphQL API, by POST. The payload is what data holds, unless payloadPointer says otherwise; an answer with errors is refused, and the first of them is told"`
 	PollingPeriod  freshet.Duration           `json:"pollingPeriod" default:"PT5S" range:"PT0.5S..PT1H" doc:"From the start of one poll to the start of the next"`
 	Hook           *webhook.Config            `json:"hook" doc:"Takes webhooks of the upstream at POST /live/{topic}, if they are signed so, and polls at once for each; what they hold is not looked at. The timer finds what they miss, and counts it"`
 	Adaptive       *adaptive                  `json:"adaptive" doc:"Lets the period follow how often the document changes, beginning with pollingPeriod: about eight polls to a change"`

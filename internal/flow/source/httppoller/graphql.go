@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
 
+	"freshet"
 	"freshet/internal/settings"
 	"freshet/jsonpatch"
 )
@@ -20,13 +21,27 @@ type graphQL struct {
 	Operation string          `json:"operationName" doc:"Which operation of the document is meant, where it has several"`
 }
 
-// graphQLErrors is what an answer of GraphQL says that went wrong, for the log; nil: nothing.
-func graphQLErrors(body []byte) error {
+// longestGraphQL is how much of an error of GraphQL is told, in characters.
+const longestGraphQL = 200
+
+// graphQLErrors is what an answer of GraphQL says that went wrong; nil: nothing. Its first message is told, which by the
+// specification, section 7.1.2, is a description for the developer who asked: without it nobody could mend the query.
+func graphQLErrors(body []byte) *failure {
 	errs, err := jsonpatch.Lookup(body, "/errors")
 	if err != nil || string(errs) == "null" || string(errs) == "[]" {
 		return nil
 	}
-	return fmt.Errorf("upstream says %.500s", errs)
+	f := faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
+	f.err = fmt.Errorf("upstream says %.500s", errs)
+	var all []struct{ Message string }
+	if json.Unmarshal(errs, &all) == nil && len(all) > 0 && all[0].Message != "" {
+		text := []rune(all[0].Message)
+		f.fault.Message += fmt.Sprintf(": %q", string(text[:min(len(text), longestGraphQL)]))
+		if more := len(all) - 1; more > 0 {
+			f.fault.Message += fmt.Sprintf(", and %d more", more)
+		}
+	}
+	return f
 }
 
 // mostTokens bounds how deep a document can be, and what it costs to read one.

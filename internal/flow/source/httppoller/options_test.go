@@ -184,7 +184,9 @@ func TestBodies(t *testing.T) {
 		{"put", `"method":"PUT","body":{"a":[1]}`, "PUT", `{"a":[1]}`, `1`, `payload 1`},
 		{"graphql", `"graphql":{"query":"query Q($n: Int) { a(n: $n) }","variables":{"n":1},"operationName":"Q"}`, "POST", `{"query":"query Q($n: Int) { a(n: $n) }","variables":{"n":1},"operationName":"Q"}`, `{"data":{"a":1}}`, `payload {"a":1}`},
 		{"graphql, a part", `"graphql":{"query":"{a}"},"payloadPointer":"/data/a"`, "POST", `{"query":"{a}"}`, `{"data":{"a":1},"errors":[]}`, `payload 1`},
-		{"graphql, errors", `"graphql":{"query":"{a}"}`, "POST", `{"query":"{a}"}`, `{"data":{"a":null},"errors":[{"message":"s3cret"}]}`, `fault 70016 upstream's GraphQL answer has errors`},
+		{"graphql, errors", `"graphql":{"query":"{a}"}`, "POST", `{"query":"{a}"}`, `{"data":{"a":null},"errors":[{"message":"Cannot query\n\"b\""}]}`, `fault 70016 upstream's GraphQL answer has errors: "Cannot query\n\"b\""`},
+		{"graphql, long errors", `"graphql":{"query":"{a}"}`, "POST", `{"query":"{a}"}`, `{"errors":[{"message":"` + strings.Repeat("é", 201) + `"},{"message":"x"}]}`, `fault 70016 upstream's GraphQL answer has errors: "` + strings.Repeat("é", 200) + `", and 1 more`},
+		{"graphql, odd errors", `"graphql":{"query":"{a}"}`, "POST", `{"query":"{a}"}`, `{"errors":"s3cret"}`, `fault 70016 upstream's GraphQL answer has errors`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(_ int, w http.ResponseWriter, r *http.Request) {

@@ -317,9 +317,7 @@ func (p *poller) payload(ctx context.Context, a *answer) (value []byte, fail *fa
 // decode is an answer's body as JSON.
 func (p *poller) decode(a *answer) ([]byte, *failure) {
 	if p.GraphQL != nil {
-		if wrong := graphQLErrors(a.body); wrong != nil {
-			f := faultf(freshet.FaultFormat, "upstream's GraphQL answer has errors")
-			f.err = wrong
+		if f := graphQLErrors(a.body); f != nil {
 			return nil, f
 		}
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -153,12 +154,19 @@ func (s *session) handle(ctx context.Context, records []*kgo.Record) bool {
 		s.mu.Lock()
 		s.at.move(r.Partition, r.Offset+1)
 		if data != nil {
-			batch = append(batch, source.Payload{Data: data, Time: now, Mark: s.at.mark()})
+			batch = append(batch, source.Payload{Data: data, Time: now, Mark: s.at.mark(), Name: recordName{r}})
 			size += len(data)
 		}
 		s.mu.Unlock()
 	}
 	return store(len(records))
+}
+
+// A recordName says which record one is, in faults.
+type recordName struct{ *kgo.Record }
+
+func (n recordName) String() string {
+	return fmt.Sprintf("the record at offset %d of partition %d", n.Offset, n.Partition)
 }
 
 // value is what a record holds, as JSON; nil: nothing that is wanted, or what is wrong with it.
@@ -172,10 +180,10 @@ func (s *session) value(r *kgo.Record) (data []byte, wrong *freshet.Fault) {
 	}
 	switch {
 	case errors.Is(err, smile.ErrTooLarge) || len(data) > s.limit:
-		f := source.Faultf(freshet.FaultSize, "the record at offset %d of partition %d is larger than %d bytes, which limits.payload allows", r.Offset, r.Partition, s.limit)
+		f := source.Faultf(freshet.FaultSize, "%v is larger than %d bytes, which limits.payload allows", recordName{r}, s.limit)
 		return nil, &f
 	case err != nil:
-		f := source.Faultf(freshet.FaultFormat, "the record at offset %d of partition %d is not SMILE: %v", r.Offset, r.Partition, err)
+		f := source.Faultf(freshet.FaultFormat, "%v is not SMILE: %v", recordName{r}, err)
 		return nil, &f
 	}
 	return data, nil

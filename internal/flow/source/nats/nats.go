@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -80,7 +81,7 @@ func (r *reader) Run(ctx context.Context, to source.Sink) error {
 // readSubject takes messages of core NATS until the connection ends.
 func (r *reader) readSubject(ctx context.Context, to source.Sink, nc *nats.Conn, queue *source.Queue, up func()) error {
 	sub, err := nc.QueueSubscribe(r.Subject, r.QueueGroup, func(m *nats.Msg) {
-		if item := r.item(m.Data, ""); item != nil {
+		if item := r.item(m.Data, "", nil); item != nil {
 			queue.Put(ctx, *item)
 		}
 	})
@@ -113,9 +114,15 @@ func (r *reader) settled(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
+// A messageName is the number of a message in its stream.
+type messageName uint64
+
+// String is what the message is called in faults.
+func (n messageName) String() string { return fmt.Sprintf("the message %d of the stream", uint64(n)) }
+
 // item is what is to be handed over of a message; nil: nothing. One without data says at most that a key
 // was deleted.
-func (r *reader) item(data []byte, mark string) *source.Item {
+func (r *reader) item(data []byte, mark string, name fmt.Stringer) *source.Item {
 	if len(data) == 0 {
 		return nil
 	}
@@ -123,5 +130,5 @@ func (r *reader) item(data []byte, mark string) *source.Item {
 		f := source.Faultf(freshet.FaultSize, "upstream sent a message that is larger than limits.payload, %v", freshet.Bytes(r.limit))
 		return &source.Item{Fault: &f}
 	}
-	return &source.Item{Payload: source.Payload{Data: data, Time: time.Now(), Mark: mark}}
+	return &source.Item{Payload: source.Payload{Data: data, Time: time.Now(), Mark: mark, Name: name}}
 }

@@ -96,7 +96,7 @@ func (r *reader) handOver(ctx context.Context, to source.Sink, batch []jetstream
 			batch, err = batch[:i], errGap
 			break
 		}
-		if item := r.item(m.Data(), r.place.mark()); item != nil {
+		if item := r.item(m.Data(), r.place.mark(), messageName(number)); item != nil {
 			items = append(items, *item)
 		}
 	}

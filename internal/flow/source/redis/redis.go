@@ -241,10 +241,16 @@ func (r *reader) items(entries []redis.XMessage) []source.Item {
 	items := make([]source.Item, len(entries))
 	for i, e := range entries {
 		data, fault := r.payload(e)
-		items[i] = source.Item{Payload: source.Payload{Data: data, Time: now, Mark: e.ID}, Fault: fault}
+		items[i] = source.Item{Payload: source.Payload{Data: data, Time: now, Mark: e.ID, Name: entryName(e.ID)}, Fault: fault}
 	}
 	return items
 }
+
+// entryName is the id of an entry.
+type entryName string
+
+// String is what the entry is called in faults.
+func (n entryName) String() string { return "the entry " + string(n) }
 
 func (r *reader) payload(e redis.XMessage) ([]byte, *freshet.Fault) {
 	var data []byte
@@ -253,13 +259,13 @@ func (r *reader) payload(e redis.XMessage) ([]byte, *freshet.Fault) {
 	} else {
 		text, ok := e.Values[r.Field].(string)
 		if !ok {
-			f := source.Faultf(freshet.FaultFormat, "an entry has no field %.60q", r.Field)
+			f := source.Faultf(freshet.FaultFormat, "%v has no field %.60q", entryName(e.ID), r.Field)
 			return nil, &f
 		}
 		data = []byte(text)
 	}
 	if len(data) > r.limit {
-		f := source.Faultf(freshet.FaultSize, "an entry is larger than limits.payload, %v", freshet.Bytes(r.limit))
+		f := source.Faultf(freshet.FaultSize, "%v is larger than limits.payload, %v", entryName(e.ID), freshet.Bytes(r.limit))
 		return nil, &f
 	}
 	return data, nil

@@ -150,15 +150,19 @@ func TestOptions(t *testing.T) {
 	poison := &freshettest.Sink{}
 	freshettest.Run(t, redis.Kind(), s.config(`,"field":"data"`), env, poison)
 	connected(t, poison, 1)
-	for _, value := range []string{`1`, `no JSON`, `"` + strings.Repeat("x", 200) + `"`, `2`} {
-		add(t, c, "*", "data", value)
+	ids := []string{"90000000000000-0", "90000000000000-1", "90000000000000-2", "90000000000000-3"}
+	for i, value := range []string{`1`, `no JSON`, `"` + strings.Repeat("x", 200) + `"`, `2`} {
+		add(t, c, ids[i], "data", value)
 	}
-	add(t, c, "*", "other", "3")
+	add(t, c, "90000000000000-4", "other", "3")
 	add(t, c, "*", "data", "4")
 	poison.Await(t, "1", "2", "4")
 	var codes []int
 	for _, f := range poison.Faults() {
 		codes = append(codes, f.Code)
+		if !strings.Contains(f.Message, "the entry 90000000000000-") {
+			t.Errorf("a fault does not say of which entry: %v", f)
+		}
 	}
 	if got := fmt.Sprint(codes); got != "[70016 70015 70016]" {
 		t.Errorf("faults %s: %v", got, poison.Faults())

@@ -173,7 +173,34 @@ func (c *config) refused(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultConnection, "the server did not let user in within %v", time.Duration(c.Timeout)), err)
 	case strings.Contains(err.Error(), "unable to authenticate"): // which has no type
-		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultHTTP+401, "the server takes none of the credentials of user"), err)
+		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultHTTP+401, "%s", c.turnedAway(err.Error())), err)
+	case strings.Contains(err.Error(), "unexpected message type 51 (expected 60)"): // keyboard-interactive, which it names and has not
+		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultHTTP+401, "the server does not take password, and may let nobody in by one"), err)
+	case strings.Contains(err.Error(), "overflow reading version string"):
+		return fmt.Errorf("%w (%w)", source.Faultf(freshet.FaultConnection, "what answers there does not speak SSH: is it another port?"), err)
 	}
 	return err
+}
+
+// turnedAway is why the server lets user not in, by what the client says of it: which ways it has tried, of those that
+// the server has.
+func (c *config) turnedAway(said string) string {
+	_, list, _ := strings.Cut(said, "attempted methods [")
+	list, _, _ = strings.Cut(list, "]")
+	tried := strings.Fields(list)
+	noPassword := c.Password != "" && !slices.Contains(tried, "password") && !slices.Contains(tried, "keyboard-interactive")
+	noKey := c.PrivateKey != "" && !slices.Contains(tried, "publickey")
+	switch {
+	case noPassword && noKey:
+		return "the server lets user in neither by password nor by key"
+	case noPassword && c.PrivateKey != "":
+		return "the server does not take privateKey, and lets nobody in by password"
+	case noPassword:
+		return "the server lets nobody in by password: it may want privateKey"
+	case noKey && c.Password != "":
+		return "the server does not take password, and lets nobody in by key"
+	case noKey:
+		return "the server lets nobody in by key: it may want password"
+	}
+	return "the server takes none of the credentials of user"
 }

@@ -226,6 +226,21 @@ func inProcess(t testing.TB, host ssh.Signer, asks bool) (address string) {
 			return nil, nil
 		}
 	}
+	return listen(t, config)
+}
+
+// onlyKeys is a server that lets in by key alone, and knows none.
+func onlyKeys(t testing.TB, host ssh.Signer) (address string) {
+	t.Helper()
+	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+		return nil, fmt.Errorf("unknown")
+	}}
+	config.AddHostKey(host)
+	return listen(t, config)
+}
+
+func listen(t testing.TB, config *ssh.ServerConfig) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -207,6 +207,27 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// TestOtherLogin is a server that has no such login as the source has.
+func TestOtherLogin(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	byPassword := inProcess(t, s.host.signer, false)
+	for _, tt := range []struct {
+		options map[string]any
+		says    string
+	}{
+		{map[string]any{"privateKey": nil, "password": "p"}, "the server does not take password, and may let nobody in by one"},
+		{map[string]any{"privateKey": nil, "password": "p", "address": onlyKeys(t, s.host.signer)}, "the server lets nobody in by password: it may want privateKey"},
+		{map[string]any{"password": "p", "address": onlyKeys(t, s.host.signer)}, "the server does not take privateKey, and lets nobody in by password"},
+		{map[string]any{"address": byPassword}, "the server lets nobody in by key: it may want password"},
+		{map[string]any{"password": "p", "address": byPassword}, "the server does not take password, and lets nobody in by key"},
+	} {
+		to := &freshettest.Sink{}
+		s.run("a", tt.options, to)
+		awaitFault(t, to, 70401, tt.says)
+	}
+}
+
 // TestSilent is a server that takes the connection and says nothing: the source gives it up in time, and ends
 // at once.
 func TestSilent(t *testing.T) {
