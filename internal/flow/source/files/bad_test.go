@@ -65,6 +65,37 @@ func (s *shelf) looks() int {
 	return s.opened
 }
 
+// A file at fault, of a folder whose list says that it is still the same, is not asked for again.
+func TestBadObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{folder: true, texts: map[string]string{"a.json": `{"a":`, "b.json": `"b"`}}
+		r := &files.Reader{
+			Options: files.Options{Mode: "document", Format: "json", ReadFrom: "earliest", PollingPeriod: freshet.Duration(5 * time.Second)},
+			Folder:  files.Folder{Order: "name"}, Env: freshettest.Env(t), Whole: true,
+			Connect: func(context.Context) (files.Store, error) { return s, nil },
+		}
+		to := &freshettest.Sink{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx, to) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := to.Payloads(); s.looks() != 2 || len(to.Faults()) != 1 || !slices.Equal(got, []string{`"b"`}) {
+			t.Errorf("opened %d times: %q, faults %v", s.looks(), got, to.Faults())
+		}
+		s.put("a.json", `{"a":1}`, "2")
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if got := to.Payloads(); s.looks() != 3 || !slices.Contains(got, `{"a":1}`) {
+			t.Errorf("after a change opened %d times: %q", s.looks(), got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A document that is at fault is looked at as often as one that is well, is told of once, and is read again when it
 // has changed, also within the time that its version cannot tell apart.
 func TestBadDocument(t *testing.T) {

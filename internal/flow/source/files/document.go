@@ -78,6 +78,9 @@ func (s *session) folder(ctx context.Context) error {
 			v = &version{}
 			s.many[f.Name] = v
 		}
+		if s.Whole && v.faulty && f.Version != "" && f.Version == v.name {
+			continue // the list says that it is still the one that all is said of
+		}
 		data, err := s.whole(ctx, f.Name, v)
 		if errors.Is(err, errGone) {
 			continue
