@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,50 @@ func (b burst) Run(ctx context.Context, to source.Sink) error {
 type itemName string
 
 func (n itemName) String() string { return "the item " + string(n) }
+
+// A late source has something to say once it is stopped. It may have asked for the topic's state before.
+type late struct {
+	asks  bool
+	ready chan struct{}
+}
+
+func (l *late) Run(ctx context.Context, to source.Sink) error {
+	if l.asks {
+		if _, err := to.Mark(ctx); err != nil {
+			return err
+		}
+	}
+	close(l.ready)
+	<-ctx.Done()
+	to.Fault(ctx, source.Faultf(freshet.FaultConnection, "gone"), 0)
+	return nil
+}
+
+// A topic that is deleted while a fault is written is no mistake that an operator has to hear of.
+func TestFaultOfADeletedTopic(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		var log bytes.Buffer
+		src := &late{asks: asks, ready: make(chan struct{})}
+		j := &failing{Journal: openJournal(t)}
+		j.after.Store(1000) // nothing fails here
+		f := flow.New(flow.Config{
+			Journal: j, Sources: source.Set{{Name: "late"}}, ID: journal.ID, Metrics: prometheus.NewRegistry(),
+			Log:       slog.New(slog.NewTextHandler(&log, nil)),
+			NewSource: func(freshet.Topic) (source.Source, error) { return src, nil },
+		})
+		if err := f.Put(&freshet.Topic{Name: "log", Kind: freshet.KindEvent, Source: freshet.Source{Type: "late", AlwaysOn: true}}); err != nil {
+			t.Fatal(err)
+		}
+		<-src.ready
+		if err := f.Remove(t.Context(), "log"); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("logged: %s", log.String())
+		}
+	}
+}
 
 // What is no payload amid others that come with it is told in its place, and is over with the next one.
 func TestFaultInItsPlace(t *testing.T) {

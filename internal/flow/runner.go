@@ -170,7 +170,9 @@ func (r *runner) Fault(ctx context.Context, f freshet.Fault, took time.Duration)
 
 func (r *runner) faultLocked(ctx context.Context, f freshet.Fault) {
 	if err := r.loadLocked(ctx); err != nil {
-		r.log.ErrorContext(ctx, "a fault could not be told", "fault", f.Message, "err", err)
+		if ctx.Err() == nil { // else the source was stopped, and nobody waits for what it has to say
+			r.log.ErrorContext(ctx, "a fault could not be told", "fault", f.Message, "err", err)
+		}
 		return
 	}
 	if r.fault != nil && r.fault.Code == f.Code {
@@ -213,7 +215,9 @@ func (r *runner) noteLocked(ctx context.Context, t freshet.EventType, data []byt
 	ev := freshet.Event{Position: pos, Type: t, Time: at, Data: data}
 	if err := r.appendLocked(ctx, []freshet.Event{ev}, ""); err != nil {
 		r.loaded = false
-		r.log.ErrorContext(ctx, "a change of the source's state could not be stored", "type", string(t), "err", err)
+		if ctx.Err() == nil { // else the source was stopped, and tells again when it is started
+			r.log.ErrorContext(ctx, "a change of the source's state could not be stored", "type", string(t), "err", err)
+		}
 		return false
 	}
 	r.stats.published(r.topic.Name, ev)
