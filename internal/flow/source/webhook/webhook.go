@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"freshet"
@@ -20,7 +21,7 @@ import (
 // A Config says how deliveries are signed: the configuration of a source of type webhook, and a part of others.
 type Config struct {
 	Scheme    string            `json:"scheme" required:"true" oneof:"standard,github,stripe,slack,hmac" doc:"How deliveries are signed. standard: Standard Webhooks, as of Svix and many others; github: X-Hub-Signature-256; stripe: Stripe-Signature; slack: X-Slack-Signature; hmac: any other HMAC of the body, which the members below describe"`
-	Secrets   []settings.Secret `json:"secrets" required:"true" range:"1..8" doc:"The secrets that may have signed: one, or more while it is replaced. Of standard they begin with whsec_"`
+	Secrets   []settings.Secret `json:"secrets" required:"true" range:"1..8" doc:"The secrets that may have signed: one, or more while it is replaced; one that cannot be had leaves the others in use. Of standard they begin with whsec_"`
 	Tolerance freshet.Duration  `json:"tolerance" default:"PT5M" range:"PT1S..PT1H" doc:"How far the time of a delivery may be from the server's, where it has one"`
 	Replays   string            `json:"replays" default:"refuse" oneof:"refuse,accept" doc:"Of github and hmac, whose signatures hold no time unless timestampHeader says so: whether the same body is taken twice. Refused is what came within a day, among the last 16384 deliveries"`
 
@@ -135,49 +136,82 @@ type receiver struct {
 	vault settings.Vault
 	log   *slog.Logger
 	seen  *memory // of signatures
+
+	mu      sync.Mutex
+	lacking string // guarded by mu: what was logged last of secrets that cannot be had
 }
 
-// Run waits, so that the topic is accepting. It tells of secrets that cannot be had, which nobody who sends may
+// Run waits, so that the topic is accepting. Where no secret can be had it tells so, which nobody who sends may
 // be told.
 func (r *receiver) Run(ctx context.Context, to source.Sink) error {
-	if _, err := r.keys(); err != nil {
+	if keys, err := r.keys(); len(keys) == 0 {
 		to.Fault(ctx, source.Faultf(freshet.FaultConfig, "no webhook can be taken: %v", err), 0)
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// keys are those that may have signed.
-func (r *receiver) keys() ([][]byte, error) {
-	all := make([][]byte, len(r.Secrets))
+// keys are those that may have signed, as far as they can be had. The error, which is logged whenever it is another
+// than before, says of the first of the others why it cannot: a secret that is not there yet, or not any more, as
+// while one replaces the other, leaves the others in use.
+func (r *receiver) keys() (all [][]byte, err error) {
 	for i, s := range r.Secrets {
-		text, err := r.vault.Reveal(s)
-		if err != nil {
-			return nil, fmt.Errorf("secrets/%d: %w", i, err)
+		text, wrong := r.vault.Reveal(s)
+		key := []byte(text)
+		if r.Scheme == "standard" {
+			key = standardKey(text)
 		}
-		if all[i] = []byte(text); r.Scheme == "standard" {
-			all[i] = standardKey(text)
+		switch {
+		case wrong != nil:
+			wrong = fmt.Errorf("secrets/%d: %w", i, wrong)
+		case len(key) == 0:
+			wrong = fmt.Errorf("secrets/%d: is not a secret of the scheme %s", i, r.Scheme)
+		default:
+			all = append(all, key)
 		}
-		if len(all[i]) == 0 {
-			return nil, fmt.Errorf("secrets/%d: is not a secret of the scheme %s", i, r.Scheme)
-		}
+		err = cmp.Or(err, wrong)
 	}
-	return all, nil
+	r.note(err, len(all))
+	return all, err
+}
+
+// note logs what is wrong with secrets, once.
+func (r *receiver) note(err error, others int) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if text == r.lacking {
+		return
+	}
+	r.lacking = text
+	switch {
+	case err == nil:
+		r.log.Info("all secrets of webhooks can be had again")
+	case others == 0:
+		r.log.Error("webhooks cannot be checked", "err", err)
+	default:
+		r.log.Warn("a secret of webhooks cannot be had, and the others are used", "err", err)
+	}
 }
 
 // Verify checks the signature, the time, and that the same did not come before.
 func (r *receiver) Verify(d source.Delivery) (source.Admission, error) {
-	keys, err := r.keys()
-	if err != nil {
-		r.log.Error("a webhook cannot be checked", "err", err)
-		return source.Admission{}, source.Faultf(freshet.FaultConfig, "webhooks cannot be checked now: a secret of the topic cannot be had")
+	keys, lacking := r.keys()
+	if len(keys) == 0 {
+		return source.Admission{}, errNoSecret()
 	}
 	now := time.Now()
 	s, err := r.proof(d, now)
 	if err != nil {
 		return source.Admission{}, err
 	}
-	if !s.by(keys) {
+	switch ok := s.by(keys); {
+	case !ok && lacking != nil: // it may be by the one that cannot be had: who sends may do it again
+		return source.Admission{}, errNoSecret()
+	case !ok:
 		return source.Admission{}, unproven("no signature in the header %s is right for this body and any of the topic's secrets", s.header)
 	}
 	if r.Scheme == "slack" {
@@ -197,6 +231,11 @@ func (r *receiver) Verify(d source.Delivery) (source.Admission, error) {
 		a.Key, a.Once = identity, true
 	}
 	return a, nil
+}
+
+// errNoSecret is all that who sends is told.
+func errNoSecret() error {
+	return source.Faultf(freshet.FaultConfig, "webhooks cannot be checked now: a secret of the topic cannot be had")
 }
 
 func unproven(format string, args ...any) error {

@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -11,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -322,6 +325,54 @@ func TestNoSecret(t *testing.T) {
 	if _, err := verifier(t, config, settings.Vault{Env: []string{"FRESHET_*"}}).Verify(delivery("{}", "X-Hub-Signature-256: sha256="+hexOf(mac(sha256.New, "s", "{}")))); err != nil {
 		t.Errorf("by reference: %v", err)
 	}
+}
+
+// One of several secrets that cannot be had, as while they are replaced, leaves the others in use, and is logged once.
+func TestSecretLacking(t *testing.T) {
+	const config = `{"scheme":"github","secrets":["env:FRESHET_SECRET_NEW","env:FRESHET_SECRET_OLD"]}`
+	t.Setenv("FRESHET_SECRET_OLD", "old")
+	var log bytes.Buffer
+	env := freshettest.Env(t)
+	env.Secrets, env.Log = settings.Vault{Env: []string{"FRESHET_*"}}, slog.New(slog.NewTextHandler(&log, nil))
+	s, err := webhook.Kind().New(json.RawMessage(config), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := s.(source.Verifier)
+	by := func(secret, body string) error {
+		_, err := v.Verify(delivery(body, "X-Hub-Signature-256: sha256="+hexOf(mac(sha256.New, secret, body))))
+		return err
+	}
+	if err := errors.Join(by("old", "1"), by("old", "2")); err != nil {
+		t.Errorf("by the secret that is there: %v", err)
+	}
+	if err := by("new", "3"); !isFault(err, freshet.FaultConfig) { // which its sender sends again
+		t.Errorf("by the one that is not: %v", err)
+	}
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "level=WARN") || !strings.Contains(said, "secrets/0") || !strings.Contains(said, "FRESHET_SECRET_NEW") {
+		t.Errorf("logged: %s", said)
+	}
+	t.Setenv("FRESHET_SECRET_NEW", "new")
+	if err := by("new", "3"); err != nil {
+		t.Errorf("once it is there: %v", err)
+	}
+	if err := by("other", "4"); !errors.Is(err, source.ErrUnproven) {
+		t.Errorf("by another: %v", err)
+	}
+	if s, err = webhook.Kind().New(json.RawMessage(strings.Replace(config, "_NEW", "_NONE", 1)), env); err != nil {
+		t.Fatal(err)
+	}
+	to := &freshettest.Sink{}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.Run(ended, to); err != nil || len(to.Faults()) > 0 {
+		t.Errorf("a topic that takes webhooks has faults: %v, %v", to.Faults(), err)
+	}
+}
+
+func isFault(err error, code int) bool {
+	f, ok := errors.AsType[freshet.Fault](err)
+	return ok && f.Code == code
 }
 
 func TestCheck(t *testing.T) {
