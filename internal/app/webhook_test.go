@@ -56,7 +56,7 @@ func TestWebhooks(t *testing.T) {
 	secret := base64.StdEncoding.EncodeToString([]byte(marker))
 	topics := []freshet.Topic{
 		received("std", true, `{"scheme":"standard","secrets":["whsec_`+secret+`"]}`),
-		received("git", true, `{"scheme":"github","secrets":["`+marker+`"]}`),
+		received("git", true, `{"scheme":"github","secrets":["`+marker+`"],"headers":["X-GitHub-Event"]}`),
 		received("slack", false, `{"scheme":"slack","secrets":["`+marker+`"]}`),
 		received("lost", true, `{"scheme":"github","secrets":["env:FRESHET_SECRET_NONE"]}`),
 	}
@@ -82,7 +82,7 @@ func TestWebhooks(t *testing.T) {
 			if _, text := do(t, "GET", base+"/live/std?from=beginning", "", "Accept: application/x-ndjson"); strings.Count(text, `{"n":`) != 3 {
 				t.Errorf("the history of std:\n%s", text)
 			}
-			if _, text := do(t, "GET", base+"/live/git?from=beginning", "", "Accept: application/x-ndjson"); strings.Count(text, `"n":`) != 2 {
+			if _, text := do(t, "GET", base+"/live/git?from=beginning", "", "Accept: application/x-ndjson"); strings.Count(text, `"n":`) != 2 || !strings.Contains(text, `{"headers":{"X-GitHub-Event":"push"},"body":{"n":1}}`) {
 				t.Errorf("the history of git:\n%s", text)
 			}
 		}
@@ -128,7 +128,7 @@ func TestWebhooks(t *testing.T) {
 		expect(t, "signed, but no JSON", resp, text, 400, "70016")
 		resp, text = post("std", `{"n":`, std("d", now, `{"n":`)...)
 		expect(t, "the same, which was not stored", resp, text, 400, "70016")
-		resp, text = post("git", `{"n":1}`, git(`{"n":1}`))
+		resp, text = post("git", `{"n":1}`, git(`{"n":1}`), "X-GitHub-Event: push")
 		expect(t, "git", resp, text, 202, `"changed":true`)
 		question := `{"type":"url_verification","challenge":"c1"}`
 		when := fmt.Sprint(now.Unix())

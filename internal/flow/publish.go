@@ -37,7 +37,8 @@ type Post struct {
 	// Header is what came with it, for topics that take only what proves where it comes from.
 	Header http.Header
 
-	proven bool // the key is that of a proof
+	proven   bool                // the key is that of a proof
+	envelope func([]byte) []byte // what is stored of each payload; nil: the payload
 }
 
 // A Receipt says what came of a post.
@@ -109,6 +110,7 @@ func (t *topic) publishProven(ctx context.Context, v source.Verifier, post Post)
 	case a.Reply != nil:
 		return Receipt{Reply: string(a.Reply)}, nil
 	}
+	post.envelope = a.Envelope
 	if post.Key = a.Key; a.Key != "" {
 		post.Key, post.proven = "proven "+a.Key, true
 	}
@@ -133,6 +135,11 @@ func (t *topic) publishPost(ctx context.Context, post Post) (Receipt, error) {
 			return Receipt{}, err
 		}
 		ctx = context.WithoutCancel(ctx) // who goes away does not leave half a batch behind
+	}
+	if post.envelope != nil {
+		for i, payload := range payloads {
+			payloads[i] = post.envelope(payload)
+		}
 	}
 	if post.Key != "" {
 		return t.publishOnce(ctx, payloads, post)

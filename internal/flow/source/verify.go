@@ -25,6 +25,8 @@ type Admission struct {
 	Once   bool   // none who sends sends it twice: where it is known already, it is a replay
 	Reply  []byte // JSON that is answered, and nothing is stored; nil: it is to be stored
 	Failed func() // called where it was not stored, so that it may come again; may be nil
+	// Envelope is what is stored of a payload of the post; nil: the payload itself.
+	Envelope func(payload []byte) []byte
 }
 
 var (

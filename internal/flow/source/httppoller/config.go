@@ -68,6 +68,9 @@ func (c *config) Check(v *settings.Verdict) {
 	c.Method = cmp.Or(c.Method, http.MethodGet)
 	c.FormatOptions.CheckFor(v, "/formatOptions", c.Format)
 	c.checkParameters(v)
+	if c.Hook != nil && len(c.Hook.Headers) > 0 {
+		v.Say("/hook/headers", "is of no use: what webhooks hold is not looked at")
+	}
 	c.TLS.CheckUse(v, "/tls", string(c.URL), c.Authorization)
 	source.CheckBackOff(v, c.RetryInitial, c.RetryMax)
 	var err error

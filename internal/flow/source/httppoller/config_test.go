@@ -85,6 +85,7 @@ func TestPollerConfig(t *testing.T) {
 		{`{` + url + `,"formatOptions":{"delimiter":",","columns":[]}}`, ""},
 		{`{"url":"http://a","tls":{"serverName":"x"}}`, "/tls: is of no use: the URL begins with http://"},
 		{`{"url":"http://a","tls":{"serverName":"x"},"authorization":{"clientId":"c","clientSecret":"s","provider":"https://b"}}`, ""},
+		{`{` + url + `,"hook":{"scheme":"github","secrets":["s"],"headers":["X-GitHub-Event"]}}`, "/hook/headers: is of no use"},
 		{`{` + url + `,"headers":{"Host":"a","accept-encoding":"br","If-None-Match":"\"1\""}}`, "/headers/Host: cannot be set\n/headers/If-None-Match: cannot be set\n/headers/accept-encoding: cannot be set"},
 		{`{` + url + `,"headers":{"X-Key":"1","x-key":"2"}}`, `/headers/x-key: is the same header as "X-Key"`},
 		{`{` + url + `,"headers":{"X Key":"1","a/b":"1","":"1"}}`, "/headers/: \"\" is not a header name\n/headers/X Key: \"X Key\" is not\n/headers/a~1b: \"a/b\" is not"},

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,8 @@ type Config struct {
 	Secrets   []settings.Secret `json:"secrets" required:"true" range:"1..8" doc:"The secrets that may have signed: one, or more while it is replaced; one that cannot be had leaves the others in use. Of standard they begin with whsec_"`
 	Tolerance freshet.Duration  `json:"tolerance" default:"PT5M" range:"PT1S..PT1H" doc:"How far the time of a delivery may be from the server's, where it has one"`
 	Replays   string            `json:"replays" default:"refuse" oneof:"refuse,accept" doc:"Of github and hmac, whose signatures hold no time unless timestampHeader says so: whether the same body is taken twice. Refused is what came within a day, among the last 16384 deliveries"`
+
+	Headers []string `json:"headers" range:"0..16" doc:"Headers of deliveries that are kept, such as X-GitHub-Event: a payload is then an object with headers, those of them that there were, and body. Most are not signed"`
 
 	Header          string `json:"header" default:"X-Signature" doc:"Of hmac: the header with the signature"`
 	Algorithm       string `json:"algorithm" default:"sha256" oneof:"sha256,sha512,sha1" doc:"Of hmac: the hash function"`
@@ -44,6 +48,15 @@ func (c *Config) Check(v *settings.Verdict) {
 		case c.Scheme == "standard" && !s.IsReference() && standardKey(text) == nil:
 			v.Say(at, "is not a secret of Standard Webhooks: whsec_ and Base64")
 		}
+	}
+	seen := map[string]bool{}
+	for i, name := range c.Headers {
+		at, canonical := "/headers/"+strconv.Itoa(i), textproto.CanonicalMIMEHeaderKey(name)
+		if seen[canonical] {
+			v.Say(at, "%.40q is there twice", name)
+		}
+		seen[canonical] = true
+		checkHeader(v, at, name)
 	}
 	if c.Tolerance != freshet.Duration(5*time.Minute) && (c.Scheme == "github" || c.Scheme == "hmac" && c.TimestampHeader == "") {
 		v.Say("/tolerance", "is of no use where deliveries have no time")
@@ -112,7 +125,7 @@ func Kind() source.Kind {
 }
 
 const notes = "`POST /live/{topic}` with `Content-Type: application/json` is where they are sent: as with `http-post`, but only with a right signature of the whole body. 401 says what is missing or wrong; 202 comes once the journal has the payload. Set `alwaysOn`: without it and without subscribers the answer is 410, on which many senders give up for good.\n\n" +
-	"A delivery is stored once. What comes again with the very same signature is refused with 409. What its sender sends again by itself, with the same id (`webhook-id`; of Stripe `id`, of Slack `event_id` in the body) and a new time, is answered 202 with `Idempotent-Replayed: true`, and not stored again; an `Idempotency-Key` is not looked at. Slack's `url_verification` is answered. The body is the payload; headers are not kept."
+	"A delivery is stored once. What comes again with the very same signature is refused with 409. What its sender sends again by itself, with the same id (`webhook-id`; of Stripe `id`, of Slack `event_id` in the body) and a new time, is answered 202 with `Idempotent-Replayed: true`, and not stored again; an `Idempotency-Key` is not looked at. Slack's `url_verification` is answered. The body is the payload. Where what it is stands in a header, as the type of GitHub's events does, `headers: [X-GitHub-Event]` keeps it: the payload is `{\"headers\":{\"X-GitHub-Event\":\"push\"},\"body\":…}`. No scheme signs other headers than its own, so whoever knows a signed body that has not come yet could send it with others."
 
 func newReceiver(conf json.RawMessage, env source.Env) (source.Source, error) {
 	c := Config{}
@@ -220,17 +233,40 @@ func (r *receiver) Verify(d source.Delivery) (source.Admission, error) {
 		}
 	}
 	if r.Replays == "accept" {
-		return source.Admission{}, nil
+		return source.Admission{Envelope: r.envelope(d.Header)}, nil
 	}
 	identity := s.identity()
 	if !r.seen.add(identity, now, time.Duration(r.Tolerance)) {
 		return source.Admission{}, source.ErrReplayed
 	}
-	a := source.Admission{Key: s.id, Failed: func() { r.seen.forget(identity) }}
+	a := source.Admission{Key: s.id, Envelope: r.envelope(d.Header), Failed: func() { r.seen.forget(identity) }}
 	if a.Key == "" {
 		a.Key, a.Once = identity, true
 	}
 	return a, nil
+}
+
+// envelope puts the headers that are kept around payloads; nil: none are.
+func (r *receiver) envelope(h http.Header) func([]byte) []byte {
+	if len(r.Headers) == 0 {
+		return nil
+	}
+	kept := map[string]string{}
+	for _, name := range r.Headers {
+		if values := h.Values(name); len(values) > 0 {
+			kept[name] = strings.Join(values, ", ") // RFC 9110, 5.3
+		}
+	}
+	headers, err := json.Marshal(kept)
+	if err != nil {
+		return nil // cannot be: texts can be written
+	}
+	return func(body []byte) []byte {
+		if !json.Valid(body) { // which is to be told of the body, and must not become valid by what is around it
+			return body
+		}
+		return slices.Concat([]byte(`{"headers":`), headers, []byte(`,"body":`), body, []byte(`}`)) // which keeps its spelling
+	}
 }
 
 // errNoSecret is all that who sends is told.

@@ -370,6 +370,29 @@ func TestSecretLacking(t *testing.T) {
 	}
 }
 
+// The headers that are to be kept are around the body, and make nothing valid that is not.
+func TestHeaders(t *testing.T) {
+	for _, options := range []string{``, `,"replays":"accept"`} {
+		v := verifier(t, `{"scheme":"github","secrets":["s"],"headers":["x-github-event","X-None"]`+options+`}`, settings.Vault{})
+		for body, want := range map[string]string{
+			` {"b": 1, "a":"<é>"}`: `{"headers":{"x-github-event":"push \"1\", 2"},"body": {"b": 1, "a":"<é>"}}`,
+			`1,"c":2`:              `1,"c":2`,
+		} {
+			a, err := v.Verify(delivery(body, "X-GitHub-Event: push \"1\"", "X-GitHub-Event: 2", "X-Other: 3", "X-Hub-Signature-256: sha256="+hexOf(mac(sha256.New, "s", body))))
+			if err != nil || a.Envelope == nil {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			if got := string(a.Envelope([]byte(body))); got != want {
+				t.Errorf("%s: %s, want %s", options, got, want)
+			}
+		}
+	}
+	v := verifier(t, `{"scheme":"github","secrets":["s"]}`, settings.Vault{})
+	if a, err := v.Verify(delivery("{}", "X-Hub-Signature-256: sha256="+hexOf(mac(sha256.New, "s", "{}")))); err != nil || a.Envelope != nil {
+		t.Errorf("without the option: %+v, %v", a, err)
+	}
+}
+
 func isFault(err error, code int) bool {
 	f, ok := errors.AsType[freshet.Fault](err)
 	return ok && f.Code == code
@@ -387,6 +410,9 @@ func TestCheck(t *testing.T) {
 		{`{"scheme":"github","secrets":["s"],"replays":"some"}`, "/replays"},
 		{`{"scheme":"stripe","secrets":["s"],"replays":"accept"}`, "/replays"},
 		{`{"scheme":"github","secrets":["s"],"header":"X"}`, "/header"},
+		{`{"scheme":"github","secrets":["s"],"tolerance":"PT6M"}`, "/tolerance"},
+		{`{"scheme":"github","secrets":["s"],"headers":["a b"]}`, "/headers/0"},
+		{`{"scheme":"github","secrets":["s"],"headers":["X-A","x-a"]}`, "/headers/1"},
 		{`{"scheme":"github","secrets":["s"],"algorithm":"sha512"}`, "/algorithm"},
 		{`{"scheme":"github","secrets":["s"],"encoding":"base64"}`, "/encoding"},
 		{`{"scheme":"github","secrets":["s"],"prefix":"x"}`, "/prefix"},
