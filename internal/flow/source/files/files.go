@@ -120,6 +120,12 @@ type Store interface {
 // A Watcher is a Store that tells when something may have changed.
 type Watcher interface{ Changed() <-chan struct{} }
 
+// A Paced is a Store that may have to wait for its turn.
+type Paced interface {
+	// NotBefore is when the store may be asked at the earliest.
+	NotBefore() time.Time
+}
+
 // A Finder is a Store that may find a file again which was renamed.
 type Finder interface {
 	// Find is the name by which Open opens the file of that ID; "" where it is not found.

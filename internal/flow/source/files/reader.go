@@ -119,7 +119,7 @@ func (s *session) run(ctx context.Context, up func()) error {
 			s.told = freshet.Fault{}
 			s.to.Unchanged(ctx, time.Now(), time.Since(began))
 		}
-		s.to.Planned(s.wake)
+		s.to.Planned(s.planned())
 		timer := time.NewTimer(max(afterChange, time.Until(s.wake)))
 		select {
 		case <-ctx.Done():
@@ -133,6 +133,16 @@ func (s *session) run(ctx context.Context, up func()) error {
 			}
 		}
 	}
+}
+
+// planned is when the next look will be: no sooner than the store may be asked.
+func (s *session) planned() time.Time {
+	if p, ok := s.store.(Paced); ok {
+		if at := p.NotBefore(); at.After(s.wake) {
+			return at
+		}
+	}
+	return s.wake
 }
 
 // tell tells of a fault of a file, or of one that the store wants time for. It returns any other.

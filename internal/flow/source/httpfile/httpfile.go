@@ -104,4 +104,7 @@ func (s *store) Open(ctx context.Context, _ string, from int64, have string) (*f
 	return s.client.Open(ctx, s.url, from, have) //nolint:wrapcheck // it is the same
 }
 
+// NotBefore is when the file may be asked for at the earliest.
+func (s *store) NotBefore() time.Time { return s.client.NotBefore(s.url) }
+
 func (s *store) Close() {}

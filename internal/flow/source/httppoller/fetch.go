@@ -46,7 +46,7 @@ type asking struct {
 // fetch makes one attempt: a request, and one more for each redirect. Exactly one of its results is
 // set.
 func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *failure) {
-	leave, err := p.origin(from).Acquire(ctx)
+	leave, err := p.enter(ctx, from)
 	if err != nil {
 		return nil, p.held(err)
 	}
@@ -81,7 +81,7 @@ func (p *poller) fetch(ctx context.Context, from *url.URL, q asking) (*answer, *
 		foreign = foreign || !sameOrigin(to, p.target)
 		if !sameOrigin(to, from) {
 			leave()
-			if leave, err = p.origin(to).Acquire(limited); err != nil {
+			if leave, err = p.enter(limited, to); err != nil {
 				leave = func() {}
 				return nil, p.held(err)
 			}
@@ -256,6 +256,17 @@ func (p *poller) origin(of *url.URL) *origin.Origin {
 		return p.origins.Called(p.home)
 	}
 	return p.origins.Of(of)
+}
+
+// enter waits until a request to a URL may begin, and returns what has to be called when it is over.
+func (p *poller) enter(ctx context.Context, to *url.URL) (leave func(), err error) {
+	p.waited = false
+	leave, err = p.origin(to).AcquireTelling(ctx, p.waits)
+	if err == nil && p.waited {
+		now := time.Now()
+		p.planned(now.Add(p.period(now))) // as before the wait
+	}
+	return leave, err
 }
 
 // held is a request that could not even begin.

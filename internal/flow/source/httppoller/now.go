@@ -43,12 +43,12 @@ func (t *turn) earliest() time.Time {
 }
 
 // PollNow asks for a poll now, outside of the period and of windows, and returns when it may be at the
-// earliest: a second after the one before, and never before what upstream asked for. Those who ask before it
+// earliest: a second after the one before, and never before what upstream asked for and its budget allows. Those who ask before it
 // is made share it.
 func (p *poller) PollNow() (notBefore time.Time) {
 	notBefore = p.turn.earliest()
-	if closed := p.origin(p.target).Closed(); closed != nil && closed.Until.After(notBefore) {
-		notBefore = closed.Until
+	if at := p.origin(p.target).Next(); at.After(notBefore) {
+		notBefore = at
 	}
 	select {
 	case p.turn.asked <- struct{}{}:
@@ -70,8 +70,8 @@ func (p *poller) Hook(d source.Delivery) (reply []byte, err error) {
 }
 
 // sleepUntilDue waits until the next poll is due, or asked for; it returns false when ctx has ended.
-func (p *poller) sleepUntilDue(ctx context.Context, to source.Sink) bool {
-	to.Planned(p.due)
+func (p *poller) sleepUntilDue(ctx context.Context) bool {
+	p.plan()
 	p.told = false
 	for {
 		timer := time.NewTimer(time.Until(p.due))
@@ -91,7 +91,7 @@ func (p *poller) sleepUntilDue(ctx context.Context, to source.Sink) bool {
 		}
 		if at.Before(p.due) {
 			p.due = at
-			to.Planned(at)
+			p.plan()
 		}
 	}
 }

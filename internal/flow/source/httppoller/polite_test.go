@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"freshet/internal/flow/source"
 	"freshet/internal/flow/source/httppoller"
 	"freshet/internal/flow/source/origin"
 )
@@ -301,6 +302,30 @@ func FuzzQuota(f *testing.F) {
 		}
 		if d := httppoller.FreshFor(http.Header{"Cache-Control": {limit}, "Age": {reset}, "Expires": {reset}, "Date": {limit}}); d > 24*time.Hour {
 			t.Errorf("fresh for %v", d)
+		}
+	})
+}
+
+// The next poll that is told of is the one that the origin's budget leaves room for, whoever waits for it.
+func TestPlanWithinBudget(t *testing.T) {
+	inBubble(t, func(n int, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n) }, func(w *world) {
+		w.origins = &origin.Origins{Named: map[string]origin.Budget{"http://upstream.example": {Rate: 0.1}}}
+		p := w.poller(``)
+		go func() {
+			for at := 3 * s; at < 40*s; at += 2500 * time.Millisecond {
+				time.Sleep(at - time.Since(w.start))
+				w.recorder.mu.Lock()
+				got := w.planned[len(w.planned)-1]
+				w.recorder.mu.Unlock()
+				if want := (at/(10*s) + 1) * 10 * s; got != want {
+					t.Errorf("at %v the next poll is told to be at %v, not %v", at, got, want)
+				}
+			}
+		}()
+		w.run(p, 39*s)
+		w.asked(0, 10*s, 20*s, 30*s)
+		if at, ok := p.(source.Poller); !ok || at.PollNow().Sub(w.start) != 50*s { // the turn before was that of the poll that was cut off
+			t.Errorf("asked to poll now: at %v", at.PollNow().Sub(w.start))
 		}
 	})
 }

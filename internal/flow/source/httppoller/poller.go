@@ -115,6 +115,10 @@ type poller struct {
 	header        http.Header // of the first page of the answer that is being read
 	succeeded     time.Time   // when the last poll that succeeded was begun
 
+	planned func(next time.Time)  // tells the sink
+	waits   func(until time.Time) // tells it too …
+	waited  bool                  // … and notes it here
+
 	last    *digest    // of the answer that the sink took last; nil: none
 	valid   validators // of that answer
 	failed  int        // polls in a row that ended in a fault
@@ -133,6 +137,11 @@ type poller struct {
 // polls that meet once would else stay together. A poll that takes longer than the period skips those
 // that it missed: after a pause of any length there is one poll.
 func (p *poller) Run(ctx context.Context, to source.Sink) error {
+	p.planned = to.Planned
+	p.waits = func(until time.Time) {
+		p.waited = true
+		to.Planned(until)
+	}
 	p.recall(ctx, to)
 	if wait := time.Until(p.until); wait > 0 {
 		to.Fault(ctx, p.because, 0)
@@ -140,7 +149,7 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 	if now := time.Now(); now.Sub(p.due) > p.period(now)/16 { // it was due while nobody wanted it
 		p.due = inWindow(p.Windows, now)
 	}
-	if !p.sleepUntilDue(ctx, to) {
+	if !p.sleepUntilDue(ctx) {
 		return nil
 	}
 	for {
@@ -164,7 +173,7 @@ func (p *poller) Run(ctx context.Context, to source.Sink) error {
 			p.failed++
 		}
 		p.due = p.next(now)
-		if !p.sleepUntilDue(ctx, to) {
+		if !p.sleepUntilDue(ctx) {
 			return nil
 		}
 	}
@@ -207,6 +216,15 @@ func (p *poller) next(now time.Time) time.Time {
 		due = in.Add(time.Duration(p.phase * float64(min(period, time.Minute))))
 	}
 	return due
+}
+
+// plan tells when the next poll will be: when it is due, and its origin takes a request.
+func (p *poller) plan() {
+	if at := p.origin(p.target).Next(); at.After(p.due) {
+		p.planned(at)
+		return
+	}
+	p.planned(p.due)
 }
 
 // poll gets one payload to the sink, or one fault, and reports which. While the poll before ended

@@ -137,9 +137,22 @@ func (o *Origin) closed(now time.Time) *ClosedError {
 	return nil
 }
 
+// Next is when a request may begin at the earliest that is asked for now. Others may take that turn.
+func (o *Origin) Next() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if closed := o.closed(time.Now()); closed != nil && closed.Until.After(o.next) {
+		return closed.Until
+	}
+	return o.next
+}
+
 // Acquire waits until a request may begin. done must be called when its answer has been read. It returns
 // ctx's error where that ends first, or a *ClosedError, with done nil.
-func (o *Origin) Acquire(ctx context.Context) (done func(), err error) {
+func (o *Origin) Acquire(ctx context.Context) (done func(), err error) { return o.AcquireTelling(ctx, nil) }
+
+// AcquireTelling is Acquire for who wants to be told, once it is known, until when it waits.
+func (o *Origin) AcquireTelling(ctx context.Context, waits func(until time.Time)) (done func(), err error) {
 	select {
 	case o.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -153,6 +166,9 @@ func (o *Origin) Acquire(ctx context.Context) (done func(), err error) {
 	wait := time.Until(begin)
 	if wait <= 0 {
 		return func() { <-o.slots }, nil
+	}
+	if waits != nil {
+		waits(begin)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -33,6 +33,9 @@ func (s *store) Folder(context.Context) (bool, error) { return s.Prefix != nil, 
 // Close has nothing to close.
 func (s *store) Close() {}
 
+// NotBefore is when the bucket may be asked at the earliest.
+func (s *store) NotBefore() time.Time { return s.client.NotBefore(s.base) }
+
 // Open opens an object.
 func (s *store) Open(ctx context.Context, name string, from int64, have string) (*files.Opened, error) {
 	u := *s.base

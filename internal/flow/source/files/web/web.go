@@ -62,6 +62,9 @@ func New(s Settings, env source.Env) (*Client, error) {
 	}, nil
 }
 
+// NotBefore is when a URL may be asked for at the earliest, by the budget of its origin.
+func (c *Client) NotBefore(u *url.URL) time.Time { return c.origins.Of(u).Next() }
+
 // Get asks for a URL. The answer has status 200, or 206 where the header asks for a part, or 304 where it has a
 // condition, or 416. An error is a freshet.Fault, about what was asked for, or a *files.LaterError.
 func (c *Client) Get(ctx context.Context, u *url.URL, header http.Header) (*http.Response, error) {
