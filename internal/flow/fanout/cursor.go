@@ -54,17 +54,19 @@ type Cursor struct {
 	past  bool             // of an event topic, still reading from the journal
 	reset string           // to be told with the next batch
 	join  bool             // give what is lacking as one patch
+	wrong *Entry           // what was wrong with the source when a reader of messages came, to be told first; nil: nothing
 
 	subscription freshet.SubscriptionID // stored, that the reader is; what it is told of faults names it
 }
 
-// Follow is a cursor for a reader that has nothing: it gets the document first, or messages from now on.
+// Follow is a cursor for a reader that has nothing: it gets the document first, or messages from now on; and in
+// either case what is wrong with the source.
 func (f *Feed) Follow(mode freshet.Mode) *Cursor {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := &Cursor{feed: f, mode: mode, fresh: true}
 	if mode == freshet.ModeEvent {
-		c.fresh, c.pos = false, f.head
+		c.fresh, c.pos, c.wrong = false, f.head, f.fault
 	}
 	return c
 }
@@ -176,6 +178,10 @@ func (c *Cursor) next(ctx context.Context) (Batch, error) {
 	}
 	c.past = false
 	lacking := f.ring.entries[at+1:]
+	if c.wrong != nil {
+		lacking = append([]*Entry{c.wrong}, lacking...)
+		c.wrong = nil
+	}
 	if len(lacking) == 0 {
 		f.mu.Unlock()
 		c.join = false

@@ -346,6 +346,38 @@ func message(l *log, n int) freshet.Event {
 	return l.add(freshet.Event{Position: freshet.Position{Revision: freshet.Revision(n), Tag: "t"}, Type: freshet.TypeEvent, Time: time.Now(), Data: fmt.Appendf(nil, `{"n":%d}`, n)})
 }
 
+// A new reader of messages is told first what is wrong, like one of a document, once, and not what is over.
+func TestNewReaderOfAFailingEventTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog()
+		note := func(kind freshet.EventType) freshet.Event {
+			return l.add(freshet.Event{Position: freshet.Position{Revision: 1, Tag: "t"}, Type: kind, Time: time.Now(), Data: []byte(`{"code":70500}`)})
+		}
+		message(l, 1)
+		fault := note(freshet.TypeError)
+		feed := start(t, l, freshet.KindEvent)
+		c := feed.Follow(freshet.ModeEvent)
+		if b := next(t, c); len(b.Entries) != 1 || b.Entries[0].Position != fault.Position || b.Reset != "" {
+			t.Errorf("first %+v, want the fault", b)
+		}
+		if b := next(t, c); len(b.Entries) != 0 {
+			t.Errorf("then %+v", b)
+		}
+		late := feed.Follow(freshet.ModeEvent) // the fault is over before it asks
+		two := message(l, 2)
+		synctest.Wait()
+		if b := next(t, c); len(b.Entries) != 1 || b.Entries[0].Position != two.Position {
+			t.Errorf("then %+v, want the message", b)
+		}
+		if b := next(t, late); len(b.Entries) != 2 || b.Entries[0].Position != fault.Position || b.Entries[1].Position != two.Position {
+			t.Errorf("one that asks later gets %+v", b)
+		}
+		if b := next(t, feed.Follow(freshet.ModeEvent)); len(b.Entries) != 0 {
+			t.Errorf("one that comes later gets %+v", b)
+		}
+	})
+}
+
 func TestEventsAreNeverSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog()
