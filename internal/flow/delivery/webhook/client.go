@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,31 +14,28 @@ import (
 
 const (
 	readOfResponse = 64 << 10 // bytes
-	idleFor        = 90 * time.Second
 	connectWithin  = 10 * time.Second
 )
 
-// A client keeps the connections to one endpoint. Who posts writes and reads itself, so that a post wakes nobody, and
-// a body is sent from where it is.
+// A client posts to one endpoint, over connections that it shares with others of the same host. Who posts writes and
+// reads itself, so that a post wakes nobody, and a body is sent from where it is.
 type client struct {
+	pool    *pool
+	key     string      // of the connections that may be used
 	address string      // host and port
 	secure  *tls.Config // nil: plain HTTP
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	readers sync.Pool // of *egress.Answers: only a connection in use needs one
-	heads   sync.Pool // of *[]byte, likewise
 
 	mu     sync.Mutex
-	idle   []*conn // the one used last at the end
-	open   map[*conn]struct{}
+	inUse  map[*conn]struct{}
 	closed bool
-	sweep  *time.Timer // nil: none is idle
 }
 
 // A conn is a connection, of one request at a time.
 type conn struct {
 	net.Conn
-	raw   net.Conn // below TLS
-	since time.Time
+	raw   net.Conn  // below TLS
+	since time.Time // when it was kept
 	parts [2][]byte
 	both  net.Buffers
 }
@@ -59,13 +55,13 @@ func (c *client) do(r *request, timeout time.Duration) (*answer, error) {
 	if err := c.write(one, r); err != nil {
 		return nil, fmt.Errorf("send the request: %w", err)
 	}
-	in, ok := c.readers.Get().(*egress.Answers)
+	in, ok := c.pool.readers.Get().(*egress.Answers)
 	if !ok {
 		in = &egress.Answers{}
 	}
 	defer func() {
 		in.Reset(nil)
-		c.readers.Put(in)
+		c.pool.readers.Put(in)
 	}()
 	in.Reset(one)
 	resp, err := in.Next(nil) //nolint:bodyclose // the connection is what has to be closed
@@ -83,11 +79,11 @@ func (c *client) do(r *request, timeout time.Duration) (*answer, error) {
 
 // write sends a request at once: what is plain from where it is, what is encrypted in as few records as it can be.
 func (c *client) write(one *conn, r *request) error {
-	pooled, ok := c.heads.Get().(*[]byte)
+	pooled, ok := c.pool.heads.Get().(*[]byte)
 	if !ok {
 		pooled = new([]byte)
 	}
-	defer c.heads.Put(pooled)
+	defer c.pool.heads.Put(pooled)
 	head := r.append((*pooled)[:0], false)
 	if c.secure != nil {
 		head = append(head, r.body...)
@@ -107,20 +103,31 @@ func (c *client) write(one *conn, r *request) error {
 // one meanwhile: later nobody could tell whether the endpoint had the request.
 func (c *client) conn(until time.Time) (*conn, error) {
 	for {
-		c.mu.Lock()
-		n := len(c.idle) - 1
-		if n < 0 {
-			c.mu.Unlock()
+		one := c.pool.take(c.key)
+		if one == nil {
 			return c.connect(until)
 		}
-		one := c.idle[n]
-		c.idle = slices.Delete(c.idle, n, n+1)
-		c.mu.Unlock()
-		if !egress.Stale(one.raw) {
-			return one, nil
+		if egress.Stale(one.raw) {
+			_ = one.raw.Close()
+			continue
 		}
-		c.leave(one, false)
+		if err := c.use(one); err != nil {
+			return nil, err
+		}
+		return one, nil
 	}
+}
+
+// use takes note of a connection, which close ends.
+func (c *client) use(one *conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		_ = one.raw.Close()
+		return net.ErrClosed
+	}
+	c.inUse[one] = struct{}{}
+	return nil
 }
 
 func (c *client) connect(until time.Time) (*conn, error) {
@@ -134,17 +141,9 @@ func (c *client) connect(until time.Time) (*conn, error) {
 		return nil, err
 	}
 	one := &conn{Conn: raw, raw: raw}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		_ = raw.Close()
-		return nil, net.ErrClosed
+	if err := c.use(one); err != nil {
+		return nil, err
 	}
-	if c.open == nil {
-		c.open = map[*conn]struct{}{}
-	}
-	c.open[one] = struct{}{}
-	c.mu.Unlock()
 	if c.secure == nil {
 		return one, nil
 	}
@@ -160,48 +159,23 @@ func (c *client) connect(until time.Time) (*conn, error) {
 // leave keeps a connection for the next request, or ends it.
 func (c *client) leave(one *conn, keep bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if keep && !c.closed {
-		one.since = time.Now()
-		c.idle = append(c.idle, one)
-		if c.sweep == nil {
-			c.sweep = time.AfterFunc(idleFor, c.expire)
-		}
-		return
-	}
-	delete(c.open, one)
-	_ = one.raw.Close()
-}
-
-// expire ends the connections that have been idle for long.
-func (c *client) expire() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idle = slices.DeleteFunc(c.idle, func(one *conn) bool {
-		old := time.Since(one.since) >= idleFor
-		if old {
-			delete(c.open, one)
-			_ = one.raw.Close()
-		}
-		return old
-	})
-	c.sweep = nil
-	if len(c.idle) > 0 && !c.closed {
-		c.sweep = time.AfterFunc(idleFor/2, c.expire)
+	delete(c.inUse, one)
+	c.mu.Unlock()
+	if !keep || !c.pool.keep(c.key, one) {
+		_ = one.raw.Close()
 	}
 }
 
-// close ends all connections, and the requests that are under way.
+// close ends the requests that are under way, and the connections that nobody else uses.
 func (c *client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	c.closed = true
-	for one := range c.open {
+	for one := range c.inUse {
 		_ = one.raw.Close()
 	}
-	c.open, c.idle = nil, nil
-	if c.sweep != nil {
-		c.sweep.Stop()
-		c.sweep = nil
-	}
+	c.pool.leave(c.key)
 }

@@ -43,7 +43,7 @@ type target struct {
 }
 
 // newClient is a client of the endpoint's host. It speaks HTTP/1.1 and follows nothing.
-func (t *target) newClient() (*client, error) {
+func (t *target) newClient(p *pool) (*client, error) {
 	secure := t.at.Scheme == "https"
 	port := t.at.Port()
 	if port == "" {
@@ -51,7 +51,8 @@ func (t *target) newClient() (*client, error) {
 			port = "443"
 		}
 	}
-	c := &client{address: net.JoinHostPort(t.at.Hostname(), port), dial: t.env.Dial}
+	c := &client{pool: p, address: net.JoinHostPort(t.at.Hostname(), port), dial: t.env.Dial, inUse: map[*conn]struct{}{}}
+	c.key = t.at.Scheme + "://" + c.address
 	if secure {
 		config, err := t.TLS.Config(t.env.Secrets)
 		if err != nil {
@@ -61,7 +62,11 @@ func (t *target) newClient() (*client, error) {
 			config.ServerName = t.at.Hostname()
 		}
 		c.secure = config
+		if t.TLS != (source.TLS{}) { // whom they trust and who they are others need not be
+			c.key = fmt.Sprintf("%s of %p", c.key, t)
+		}
 	}
+	p.join(c.key)
 	return c, nil
 }
 

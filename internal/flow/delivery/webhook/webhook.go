@@ -69,8 +69,9 @@ Requests are signed as [Standard Webhooks](https://www.standardwebhooks.com/) ha
 
 With ` + "`format: cloudevents-binary`" + ` the headers are those of CloudEvents besides; with ` + "`cloudevents-structured`" + ` the body is a CloudEvent. Batches are lists: of CloudEvents, or of ` + "`{id, type, time, data}`" + `.`
 
-// Kind is the type webhook.
+// Kind is the type webhook. Targets of one Kind share connections.
 func Kind() delivery.Kind {
+	p := &pool{}
 	return delivery.Kind{
 		Name:     "webhook",
 		Summary:  "Posts events to an HTTP endpoint, signed, in order, and until it accepts them.",
@@ -78,7 +79,9 @@ func Kind() delivery.Kind {
 		Config:   config{},
 		Check:    source.Check[config],
 		Complete: complete,
-		New:      newTarget,
+		New: func(s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
+			return newTarget(p, s, env)
+		},
 	}
 }
 
@@ -102,7 +105,7 @@ func complete(conf json.RawMessage) (json.RawMessage, error) {
 	return whole, nil
 }
 
-func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
+func newTarget(p *pool, s *freshet.Subscription, env delivery.Env) (delivery.Target, error) {
 	t := &target{env: env, format: s.Format}
 	if wrong := settings.Read(s.Config, &t.config); wrong != nil {
 		return nil, wrong
@@ -114,7 +117,7 @@ func newTarget(s *freshet.Subscription, env delivery.Env) (delivery.Target, erro
 	if t.signer, err = t.Authorization.New(source.Env{Client: env.Client, Secure: env.Secure, Secrets: env.Secrets}); err != nil {
 		return nil, err
 	}
-	if t.client, err = t.newClient(); err != nil {
+	if t.client, err = t.newClient(p); err != nil {
 		return nil, err
 	}
 	if t.Rate > 0 {

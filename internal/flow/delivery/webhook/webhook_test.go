@@ -259,6 +259,58 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// Subscriptions to one host share its connections; one that ends leaves them to the others.
+func TestSharedConnections(t *testing.T) {
+	t.Parallel()
+	connections := 0
+	var mu sync.Mutex
+	e := listen(t, nil, func(s *httptest.Server) {
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch state {
+			case http.StateNew:
+				connections++
+			case http.StateClosed:
+				connections--
+			}
+		}
+		s.Start()
+	})
+	open := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return connections
+	}
+	kind := webhook.Kind()
+	var all []delivery.Target
+	for i := range 3 {
+		to, err := kind.New(&freshet.Subscription{ID: "sub", Topic: "topic", Config: json.RawMessage(fmt.Sprintf(`{"url":"%s/%d"}`, e.URL, i))}, env(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, to)
+	}
+	for range 3 {
+		for _, to := range all {
+			if err := to.Deliver(t.Context(), message()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all[0].Close()
+	all[0].Close()
+	if err := all[1].Deliver(t.Context(), message()); err != nil || open() != 1 {
+		t.Errorf("%d connections, %v, want 1", open(), err)
+	}
+	if err := all[0].Deliver(t.Context(), message()); err == nil {
+		t.Error("a target that is closed delivers")
+	}
+	all[1].Close()
+	all[2].Close()
+	freshettest.WaitFor(t, 5*time.Second, "the end of all connections", func() bool { return open() == 0 })
+}
+
 // A token that the endpoint refuses after a while is fetched anew, within the same attempt.
 func TestOAuth(t *testing.T) {
 	t.Parallel()
