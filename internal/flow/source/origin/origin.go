@@ -149,7 +149,9 @@ func (o *Origin) Next() time.Time {
 
 // Acquire waits until a request may begin. done must be called when its answer has been read. It returns
 // ctx's error where that ends first, or a *ClosedError, with done nil.
-func (o *Origin) Acquire(ctx context.Context) (done func(), err error) { return o.AcquireTelling(ctx, nil) }
+func (o *Origin) Acquire(ctx context.Context) (done func(), err error) {
+	return o.AcquireTelling(ctx, nil)
+}
 
 // AcquireTelling is Acquire for who wants to be told, once it is known, until when it waits.
 func (o *Origin) AcquireTelling(ctx context.Context, waits func(until time.Time)) (done func(), err error) {
