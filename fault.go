@@ -41,7 +41,9 @@ const (
 	FaultRequest        = 40400 // what the client says is not understood
 	FaultNotFound       = 40404 // there is no such topic
 	FaultGap            = 40404 // what the reader missed is no longer kept
-	FaultNoSubscription = 40405 // there is no such subscription
+	FaultInactive       = 40300 // the stored subscription is suspended or disabled
+	FaultNoSubscription = 40405 // there is no such subscription, or no more
+	FaultTaken          = 40900 // another connection of the stored subscription has taken the place of this one
 	FaultServer         = 50500 // a defect of the server's
 	FaultUnavailable    = 50503 // the server cannot do that now
 	FaultSlow           = 50503 // the reader fell too far behind; it may resume
@@ -98,6 +100,11 @@ func FaultKinds() []FaultKind {
 			Remedy:  "The message names what is wrong. Ask for a mode that the topic has (`subscribers` in its document), or open another connection.",
 		},
 		{
+			Code: FaultInactive, Title: "subscription not active",
+			Meaning: "The stored subscription was suspended or disabled while it was followed. The connection ends.",
+			Remedy:  "`progress.reason` of `GET /v1/subscriptions/{id}` says why it was disabled. Come back once it is active again: it goes on where it was.",
+		},
+		{
 			Code: FaultRequest, Title: "request not understood",
 			Meaning: "A message of a WebSocket's client is not one that the server knows, or a value in it makes no sense.",
 			Remedy:  "Compare it with the messages of the protocol; the connection goes on.",
@@ -109,8 +116,13 @@ func FaultKinds() []FaultKind {
 		},
 		{
 			Code: FaultNoSubscription, Title: "subscription not found",
-			Meaning: "The connection has no subscription to this topic that it could end.",
-			Remedy:  "Nothing: there is none any more.",
+			Meaning: "The connection has no subscription to this topic that it could end; or the stored subscription that it followed was deleted, and it ends.",
+			Remedy:  "Nothing: there is none any more. Do not come back to one that was deleted.",
+		},
+		{
+			Code: FaultTaken, Title: "subscription followed elsewhere",
+			Meaning: "Another connection of the stored subscription has taken the place of this one, which ends: there is one at a time.",
+			Remedy:  "Do not come back at once: the other one would lose its place, and come back in turn. Give each client a subscription of its own.",
 		},
 		{
 			Code: FaultServer, Title: "internal error",

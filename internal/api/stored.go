@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"freshet"
 	"freshet/internal/flow"
@@ -26,6 +28,9 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 	sub, err := l.storedOf(r, f, id, socket)
 	if err != nil {
 		f.Close()
+		if socket {
+			return l.noStoredSocket(w, r, err)
+		}
 		return err
 	}
 	leave, ok := l.gate.enter(w, r, f.Topic.Name, f.Subscribers())
@@ -44,8 +49,12 @@ func (l *live) serveStored(w http.ResponseWriter, r *http.Request, f *flow.Follo
 	if err != nil {
 		leave()
 		f.Close()
+		if socket {
+			return l.noStoredSocket(w, r, err)
+		}
 		return err
 	}
+	until = l.tellingWhy(until, id, socket)
 	reader := &provisionedStream{streaming{f, leave}, sent, detach}
 	cursor, err := l.cursorOf(r, f, sub, at)
 	if err != nil {
@@ -90,6 +99,55 @@ func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.Subscripti
 		}
 	}
 	return sub, nil
+}
+
+// noStoredSocket answers a WebSocket that a subscription cannot have. Pages do not see the status of an answer, so
+// the connection is made and closed with the reason.
+func (l *live) noStoredSocket(w http.ResponseWriter, r *http.Request, err error) error {
+	switch {
+	case errors.Is(err, subscriptions.ErrNotFound), errors.Is(err, freshet.ErrNotFound):
+		return l.sockets.Refuse(w, r, websocket.CodeNotFound, err.Error())
+	case errors.Is(err, delivery.ErrInactive):
+		return l.sockets.Refuse(w, r, websocket.CodeInactive, err.Error())
+	}
+	return err
+}
+
+// comeBackAfterTaken is when an EventSource comes back whose place another connection has taken. It does so by
+// itself, and so would the other one: two that each come back at once would do nothing else.
+const comeBackAfterTaken = 10 * time.Minute
+
+// tellingWhy is a context that ends with another, for the same cause as the client of a stored subscription is told.
+func (l *live) tellingWhy(until context.Context, id freshet.SubscriptionID, socket bool) context.Context {
+	told, end := context.WithCancelCause(context.WithoutCancel(until))
+	context.AfterFunc(until, func() { end(l.ending(id, context.Cause(until), socket)) })
+	return told
+}
+
+// ending is why a connection of a stored subscription ends, in the words of its transport. Other causes are the
+// connection's own.
+func (l *live) ending(id freshet.SubscriptionID, cause error, socket bool) error {
+	code, fault, retry := websocket.CodeDeleted, freshet.NewFault(freshet.FaultNoSubscription, "subscription %s was deleted", id), time.Duration(0)
+	switch {
+	case errors.Is(cause, freshet.ErrNotFound):
+	case !errors.Is(cause, delivery.ErrInactive):
+		return cause
+	default:
+		sub, err := l.stored.registry.Whole(id)
+		switch {
+		case err != nil: // deleted meanwhile
+		case sub.Status != freshet.SubscriptionActive:
+			code, fault = websocket.CodeInactive, freshet.NewFault(freshet.FaultInactive, "subscription %s is %s", id, sub.Status)
+		default: // nothing but another connection ends one while the subscription is active
+			code, fault = websocket.CodeTaken, freshet.NewFault(freshet.FaultTaken, "another connection of subscription %s has taken the place of this one", id)
+			retry = comeBackAfterTaken
+		}
+	}
+	if socket {
+		return &websocket.CloseError{Code: code, Reason: fault.Message}
+	}
+	fault.Subscription = id
+	return &sse.Ending{Fault: fault, Retry: retry}
 }
 
 // cursorOf is where the stream starts: after the event that the client says that it has, or else the one that the

@@ -42,6 +42,9 @@ func follow(ctx context.Context, out shard.Outlet, head []byte, cursor *fanout.C
 		changed := cursor.Feed().Changed()
 		batch, err := cursor.Next(ctx)
 		if err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			_ = out.WriteWithin(p.End(err), p.Stalled) // it ends one way or the other
 			return greeted, err
 		}

@@ -11,6 +11,7 @@ package sse
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,13 +113,26 @@ func (s *Streams) jitter() int {
 	return int((s.retry + rand.N(s.retry)).Milliseconds()) //nolint:gosec // spreads load, guards nothing
 }
 
+// An Ending is why a stream ends whose topic goes on. Its client is told by an error event.
+type Ending struct {
+	Fault freshet.Fault
+	Retry time.Duration // until the client may come back; 0: as soon as after any other end
+}
+
+func (e *Ending) Error() string { return e.Fault.Error() }
+
 // last is the last a client hears: when to come back, in a block that is never finished and so is no event.
 func (s *Streams) last(cause error) []byte {
 	var b []byte
+	retry := s.jitter()
 	if slow, ok := errors.AsType[*fanout.SlowError](cause); ok {
 		b = encode(slow.Event())
 	}
-	return append(append(b, preamble(s.jitter(), "")...), heartbeat...)
+	if ending, ok := errors.AsType[*Ending](cause); ok {
+		b = encode(fanout.FaultEntry(ending.Fault).Event)
+		retry = cmp.Or(int(ending.Retry.Milliseconds()), retry)
+	}
+	return append(append(b, preamble(retry, "")...), heartbeat...)
 }
 
 // Headers sets what every stream's answer carries.
@@ -194,8 +208,9 @@ func (s *Streams) opening(x Stream) (b []byte) {
 // server's and may take what was written last with it; so one that ends by itself, as the topic or the
 // server does, is ended.
 func end(r *http.Request, cause error) {
+	_, told := errors.AsType[*Ending](cause)
 	planned := errors.Is(cause, freshet.ErrNotFound) || errors.Is(cause, freshet.ErrUnavailable)
-	if r.ProtoMajor >= 2 && planned {
+	if r.ProtoMajor >= 2 && (planned || told) {
 		return
 	}
 	panic(http.ErrAbortHandler)

@@ -41,9 +41,11 @@ const (
 	CodeTooLarge    Code = 1009
 	CodeInternal    Code = 1011
 	CodeTryAgain    Code = 1013
-	CodeNotFound    Code = 4404 // there is no such topic
+	CodeInactive    Code = 4403 // the subscription is not active
+	CodeNotFound    Code = 4404 // there is no such topic, or subscription
 	CodeMode        Code = 4406 // the topic does not allow the mode
-	CodeDeleted     Code = 4410 // the topic was deleted
+	CodeTaken       Code = 4409 // another connection has taken the place of this one
+	CodeDeleted     Code = 4410 // the topic was deleted, or the subscription
 )
 
 // A CloseError is why a connection ends: what the peer said, or what it is told.

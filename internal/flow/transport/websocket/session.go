@@ -50,6 +50,17 @@ func (s *Sockets) one(conn net.Conn, e *ear, sub Subscription) *session {
 	return x
 }
 
+// endWith ends the session with a context. Its client may be one that takes nothing any more: it is not waited for.
+func (x *session) endWith(until context.Context) {
+	if until == nil {
+		return
+	}
+	context.AfterFunc(until, func() {
+		x.end(context.Cause(until))
+		time.AfterFunc(2*partingTakes, func() { _ = x.conn.Close() })
+	})
+}
+
 var errClosed = errors.New("the connection was closed")
 
 // WriteWithin writes whole frames.

@@ -178,7 +178,7 @@ type Subscription struct {
 	Cursor *fanout.Cursor
 	Reader shard.Reader    // who leaves when the topic or the connection ends
 	Status Status          // nil: the client wants no status events
-	Until  context.Context //nolint:containedctx // the connection is cut when it ends; nil: it lasts
+	Until  context.Context //nolint:containedctx // the connection ends with it, for its cause, which may be a CloseError; nil: it lasts
 	Binary bool            // the data of events is base64
 	// Resumed says whether a client that had an id goes on there; nil: it had none.
 	Resumed *bool
@@ -205,9 +205,6 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 		sub.Reader.Left(err)
 		return err
 	}
-	if sub.Until != nil {
-		context.AfterFunc(sub.Until, func() { _ = conn.Close() })
-	}
 	_, alone := sub.Reader.(shard.Solitary)
 	l := &listener{sub.Reader, ear{parser: parser{limit: mostSaid, deflate: deflate}, deflater: &s.deflater, text: takesNothing}}
 	y := style{binary: sub.Binary, deflate: deflate}
@@ -219,10 +216,12 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, sub Subscription
 		_ = shard.Socket{Conn: conn}.WriteWithin(head, p.Stalled)
 		_ = conn.Close()
 		l.Left(err)
-	case s.shards != nil && sub.Status == nil && !alone && isPlain(conn):
+	case s.shards != nil && sub.Status == nil && sub.Until == nil && !alone && isPlain(conn):
 		s.toLoop(conn, head, sub, l, p)
 	default:
-		s.sessions.start(s.one(conn, &l.ear, sub), head, nil)
+		x := s.one(conn, &l.ear, sub)
+		s.sessions.start(x, head, nil)
+		x.endWith(sub.Until)
 	}
 	return nil
 }
