@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"freshet/internal/freshettest"
 	"freshet/webhooks"
 )
 
@@ -145,5 +147,55 @@ func TestListen(t *testing.T) {
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// What --forward names is not the server: where it does not answer that is said of it, and the next event is tried
+// all the same.
+func TestListenToNobody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, eventTopic)
+	if err := s.publish("log", `"first"`); err != nil {
+		t.Fatal(err)
+	}
+	target := fmt.Sprintf("http://127.0.0.1:%d/x", freshettest.Port(t))
+	got := fails(t, "listen", "log", "--forward", target, "--from", "beginning", "--once", "--server", s.URL)
+	if !strings.Contains(got, "the target of --forward, "+target+", does not answer: nothing listens at 127.0.0.1:") || strings.Contains(got, "--server") {
+		t.Errorf("it says %s", got)
+	}
+	for _, forward := range []string{"foo", "ftp://127.0.0.1/x", "http://:80/", "http://", "/x", "127"} {
+		if got := fails(t, "listen", "log", "--forward", forward, "--server", s.URL); !strings.Contains(got, "--forward is the URL") {
+			t.Errorf("--forward %s: %s", forward, got)
+		}
+	}
+	cmd := command(context.Background(), "listen", "log", "--forward", strings.TrimPrefix(target, "http://"), "--from", "beginning", "--server", s.URL)
+	out := newLines()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	if out.wait(regexp.MustCompile(`(event  nothing listens at 127.0.0.1)`), time.Minute) == nil {
+		t.Fatalf("it says %s", out)
+	}
+	if err := s.publish("log", `"second"`); err != nil {
+		t.Fatal(err)
+	}
+	freshettest.WaitFor(t, time.Minute, "the second event", func() bool { return strings.Count(out.String(), "event  nothing listens") == 2 })
+}
+
+// Faults name who listens, as they name a stored subscription.
+func TestListenToFaults(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, accept)
+	s := serve(t, "topics: [{name: doc, kind: snapshot, source: {type: http-poller, config: {url: \"http://127.0.0.1:1/\"}}}]\n")
+	cmd := command(context.Background(), "listen", "doc", "--forward", h.URL, "--server", s.URL)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	c := h.await(t, 1)[0]
+	if !regexp.MustCompile(`^\{"datetime":"[^"]+","subscriptionId":"listen","code":70013,`).MatchString(c.body) {
+		t.Errorf("a fault is %s", c.body)
 	}
 }

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,9 +33,10 @@ func (c *cli) listenCommand() *cobra.Command {
 		Use:   "listen TOPIC --forward URL",
 		Short: "Post the events of a topic to a program of yours, as a webhook would",
 		Long: `Follow a topic and post each event to a URL, with the headers and the signature that
-a stored webhook has, to develop the program that takes them. Nothing is stored: an
-event that is refused is shown, and goes on to the next. A line r on the standard
-input sends the last event again. Ctrl-C ends it.`,
+a stored webhook has, to develop the program that takes them. Nothing is stored: it
+shows what came of each event, goes on to the next one also where an event is
+refused or nothing answers at the URL, and does not try again by itself. A line r on
+the standard input sends the last event again. Ctrl-C ends it.`,
 		Example: `  freshet listen orders --forward http://localhost:3000/hooks/orders
   freshet listen orders --forward http://localhost:3000/ --from beginning --once`,
 		Args:              needs(1, 1, "the name of a topic"),
@@ -54,18 +58,33 @@ input sends the last event again. Ctrl-C ends it.`,
 type forwarder struct {
 	*cli
 	url    string
+	target string // the same, as it is shown
 	topic  string
 	secret webhooks.Secret
 	print  bool
 	client *http.Client
 }
 
-func (c *cli) listen(ctx context.Context, topic string, f listenFlags) error {
-	u, err := url.Parse(withScheme(f.forward))
-	if f.forward == "" || err != nil || u.Host == "" {
-		return usageError{errors.New("--forward is the URL that events are posted to, such as http://localhost:3000/hooks")}
+// forwardTakes is how long the program may take to answer, as a webhook's default.
+const forwardTakes = 15 * time.Second
+
+// forwardURL reads --forward. The scheme may be left out where it is plain that the rest is an address.
+func forwardURL(text string) (*url.URL, error) {
+	u, err := url.Parse(withScheme(text))
+	switch {
+	case text == "" || err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https",
+		!strings.Contains(text, "://") && u.Port() == "" && u.Hostname() != "localhost" && !strings.Contains(u.Hostname(), "."):
+		return nil, errors.New("--forward is the URL that events are posted to, such as http://localhost:3000/hooks")
 	}
-	w := &forwarder{cli: c, url: u.String(), topic: topic, print: f.print, client: &http.Client{Timeout: 15 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return u, nil
+}
+
+func (c *cli) listen(ctx context.Context, topic string, f listenFlags) error {
+	u, err := forwardURL(f.forward)
+	if err != nil {
+		return usageError{err}
+	}
+	w := &forwarder{cli: c, url: u.String(), target: u.Redacted(), topic: topic, print: f.print, client: &http.Client{Timeout: forwardTakes, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if f.secret != "" {
 		if w.secret, err = webhooks.ParseSecret(f.secret); err != nil {
 			return usageError{fmt.Errorf("--secret %w", err)}
@@ -155,15 +174,16 @@ func repeats(ctx context.Context, in io.Reader) <-chan struct{} {
 
 // post posts an event and says what came of it.
 func (w *forwarder) post(ctx context.Context, u client.Update) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(u.Data))
+	body := addressed(u)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("--forward: %w", err)
 	}
 	id, timestamp := "listen_"+u.ID, strconv.FormatInt(time.Now().Unix(), 10)
 	for name, value := range map[string]string{
 		"Content-Type": "application/json", "User-Agent": "Freshet/" + w.version,
-		"Freshet-Subscription-Id": "listen", "Freshet-Topic": w.topic, "Freshet-Event-Id": u.ID, "Freshet-Event-Type": string(u.Type),
-		webhooks.HeaderID: id, webhooks.HeaderTimestamp: timestamp, webhooks.HeaderSignature: w.secret.Sign(id, timestamp, u.Data),
+		"Freshet-Subscription-Id": listener, "Freshet-Topic": w.topic, "Freshet-Event-Id": u.ID, "Freshet-Event-Type": string(u.Type),
+		webhooks.HeaderID: id, webhooks.HeaderTimestamp: timestamp, webhooks.HeaderSignature: w.secret.Sign(id, timestamp, body),
 	} {
 		r.Header.Set(name, value)
 	}
@@ -176,7 +196,8 @@ func (w *forwarder) post(ctx context.Context, u client.Update) error {
 	said := ""
 	switch {
 	case err != nil:
-		said = why(err)
+		said = notAnswered(err)
+		err = fmt.Errorf("the target of --forward, %s, does not answer: %s", w.target, said) // not wrapped: it is no error of the server's
 	default:
 		said = resp.Status
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
@@ -187,7 +208,32 @@ func (w *forwarder) post(ctx context.Context, u client.Update) error {
 	}
 	_, writeErr := fmt.Fprintf(w.out, "%s  %s  %s  %s  %s\n", start.Format("15:04:05"), u.ID, u.Type, printable(said), took)
 	if w.print && writeErr == nil {
-		_, writeErr = fmt.Fprintf(w.out, "  %s\n", printable(string(u.Data)))
+		_, writeErr = fmt.Fprintf(w.out, "  %s\n", printable(string(body)))
 	}
 	return errors.Join(err, writeErr)
+}
+
+// notAnswered is why a program has not answered.
+func notAnswered(err error) string {
+	if timedOut, ok := errors.AsType[net.Error](err); ok && timedOut.Timeout() {
+		return fmt.Sprintf("no answer within %v", forwardTakes)
+	}
+	return why(err)
+}
+
+// listener is what stands in the place of a subscription's id.
+const listener = "listen"
+
+// addressed is the body of an event's request. Faults name the subscription, as those of a stored one do.
+func addressed(u client.Update) []byte {
+	if u.Fault == nil || u.Fault.Code == 0 {
+		return u.Data
+	}
+	f := *u.Fault
+	f.Subscription = listener
+	body, err := json.Marshal(f)
+	if err != nil {
+		return u.Data
+	}
+	return body
 }
