@@ -166,8 +166,8 @@ func (r *Registry) Create(ctx context.Context, name freshet.TopicName, document 
 		s.ID = newID()
 	}
 	given := s.Config
-	if kind, ok := r.Kinds.Lookup(s.Type); ok && kind.Complete != nil && bad == nil {
-		if s.Config, err = kind.Complete(s.Config); err != nil {
+	if bad == nil {
+		if err := r.completeConfig(&s); err != nil {
 			return freshet.Subscription{}, "", err
 		}
 	}
@@ -182,17 +182,32 @@ func (r *Registry) Create(ctx context.Context, name freshet.TopicName, document 
 	}
 	s.CreateTimestamp = time.Now().UTC()
 	s.ModifyTimestamp = s.CreateTimestamp
-	made := &stored{sub: s}
-	if !dryRun {
-		if made, err = r.storeLocked(ctx, s, 0); err != nil {
-			return freshet.Subscription{}, "", err
-		}
+	if dryRun { // what the server would make is another one each time, and shown masked
+		return r.shown(&stored{sub: s}), "", nil
 	}
-	shown := r.shown(made)
-	if !bytes.Equal(given, s.Config) {
-		shown.Config = withMade(shown.Config, given, s.Config)
+	made, err := r.storeLocked(ctx, s, 0)
+	if err != nil {
+		return freshet.Subscription{}, "", err
 	}
-	return shown, made.version, nil
+	return r.shownOnce(made, given), made.version, nil
+}
+
+// completeConfig adds to a configuration what only the server can, such as a secret.
+func (r *Registry) completeConfig(s *freshet.Subscription) (err error) {
+	if kind, ok := r.Kinds.Lookup(s.Type); ok && kind.Complete != nil {
+		s.Config, err = kind.Complete(s.Config)
+	}
+	return err
+}
+
+// shownOnce is a subscription as it is shown to who wrote it: with what the server added to the configuration that
+// was given.
+func (r *Registry) shownOnce(s *stored, given json.RawMessage) freshet.Subscription {
+	shown := r.shown(s)
+	if !bytes.Equal(given, s.sub.Config) {
+		shown.Config = withMade(shown.Config, given, s.sub.Config)
+	}
+	return shown
 }
 
 // withMade is a configuration as it is shown with those members of the whole that were not given: the server
@@ -258,7 +273,7 @@ func (r *Registry) storeLocked(ctx context.Context, s freshet.Subscription, revi
 }
 
 // Patch changes a subscription by a JSON Merge Patch (RFC 7396) of what Get shows; match are the versions of which
-// it must have one, none: any.
+// it must have one, none: any. What the patch leaves out that the server makes is made anew, and shown this once.
 func (r *Registry) Patch(ctx context.Context, id freshet.SubscriptionID, patch []byte, match []string, dryRun bool) (freshet.Subscription, string, error) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -289,6 +304,12 @@ func (r *Registry) Patch(ctx context.Context, id freshet.SubscriptionID, patch [
 	if kind, ok := r.Kinds.Lookup(s.Type); ok && len(s.Config) > 0 && len(old.sub.Config) > 0 {
 		s.Config = kind.Unmask(s.Config, old.sub.Config)
 	}
+	given := s.Config
+	if bad == nil {
+		if err := r.completeConfig(&s); err != nil {
+			return freshet.Subscription{}, "", err
+		}
+	}
 	if bad := strict.Merge(document, bad, r.check(&s, topic)); bad != nil {
 		return freshet.Subscription{}, "", bad
 	}
@@ -300,13 +321,14 @@ func (r *Registry) Patch(ctx context.Context, id freshet.SubscriptionID, patch [
 	if s.Status != freshet.SubscriptionActive && s.Status == old.sub.Status {
 		s.Progress = old.sub.Progress // the reason
 	}
-	now := &stored{sub: s, version: old.version}
-	if !dryRun {
-		if now, err = r.storeLocked(ctx, s, old.revision); err != nil {
-			return freshet.Subscription{}, "", err
-		}
+	if dryRun {
+		return r.shown(&stored{sub: s}), old.version, nil
 	}
-	return r.shown(now), now.version, nil
+	now, err := r.storeLocked(ctx, s, old.revision)
+	if err != nil {
+		return freshet.Subscription{}, "", err
+	}
+	return r.shownOnce(now, given), now.version, nil
 }
 
 // fixed says what of a subscription cannot be changed.

@@ -147,6 +147,48 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// A secret that a patch takes away is replaced by a new one, which the answer shows this once; an empty list turns
+// signing off. What would be made is not shown where nothing is stored.
+func TestSecretsAreMade(t *testing.T) {
+	t.Parallel()
+	r := open(t, &catalog.Memory{}, &deliveries{}, topics()...)
+	before := string(create(t, r, "doc", `{"id":"a",`+hook+`}`).Config)
+	patch := func(document string, dry bool) string {
+		t.Helper()
+		s, _, err := r.Patch(t.Context(), "a", []byte(document), nil, dry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(s.Config)
+	}
+	whole := func() string {
+		s, err := r.Whole("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(s.Config)
+	}
+	if dry := patch(`{"config":{"secrets":null}}`, true); strings.Contains(dry, "whsec_") || whole() != before {
+		t.Errorf("a dry run shows %s, stored is %s", dry, whole())
+	}
+	shown := patch(`{"config":{"secrets":null}}`, false)
+	if !strings.Contains(shown, "whsec_") || shown == before || shown != whole() {
+		t.Errorf("taken away, it shows %s, stored is %s, before it was %s", shown, whole(), before)
+	}
+	if again, _, err := r.Get("a"); err != nil || strings.Contains(string(again.Config), "whsec_") {
+		t.Errorf("it is shown again: %s, %v", again.Config, err)
+	}
+	if off := patch(`{"config":{"secrets":[]}}`, false); !strings.Contains(off, `"secrets":[]`) || strings.Contains(whole(), "whsec_") {
+		t.Errorf("an empty list: %s", off)
+	}
+	if off := patch(`{"description":"x"}`, false); strings.Contains(off+whole(), "whsec_") {
+		t.Errorf("signing came back by itself: %s", off)
+	}
+	if dry, _, err := r.Create(t.Context(), "doc", []byte(`{`+hook+`}`), true); err != nil || strings.Contains(string(dry.Config), "whsec_") {
+		t.Errorf("a dry run shows a secret that there will never be: %s, %v", dry.Config, err)
+	}
+}
+
 func first[T, U any](v T, _ U) T { return v }
 
 func TestMistakes(t *testing.T) {
