@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"freshet/internal/flow"
 	"freshet/internal/flow/delivery"
 	deliveries "freshet/internal/flow/delivery/all"
+	"freshet/internal/flow/journal"
 	"freshet/internal/flow/source"
 	"freshet/internal/subscriptions"
 )
@@ -40,6 +42,7 @@ func (s *system) openSubscriptions(ctx context.Context, c Config) error {
 			}
 			return freshet.Position{Revision: is.Revision}
 		},
+		At:      s.revisionAt,
 		Records: records{s.journal.Records("cursors")}, Exchanges: exchanges,
 		Env: delivery.Env{
 			Client: s.egress, Secure: func(c *tls.Config) source.Client { return s.egress.Secure(c) }, Dial: s.egress.Dial,
@@ -63,6 +66,30 @@ func (s *system) openSubscriptions(ctx context.Context, c Config) error {
 		},
 	})
 	return err
+}
+
+// revisionAt is the revision that a topic was at at a time, and whether its history reaches back there. Where it does
+// not, it is the one before the oldest that is kept; the zero time is before all.
+func (s *system) revisionAt(ctx context.Context, name freshet.TopicName, t time.Time) (then freshet.Revision, kept bool, err error) {
+	id := journal.ID(name)
+	if !t.IsZero() {
+		switch e, err := s.journal.LookupTime(ctx, id, t); {
+		case err == nil:
+			return e.Revision, true, nil
+		case !errors.Is(err, freshet.ErrGone):
+			return 0, false, err
+		}
+	}
+	oldest, err := s.journal.Oldest(ctx, id)
+	if err != nil {
+		return 0, false, err
+	}
+	then = oldest.Revision
+	switch oldest.Type {
+	case freshet.TypeSnapshot, freshet.TypePatch, freshet.TypeEvent:
+		then--
+	}
+	return then, false, nil
 }
 
 // halted stores that deliveries to a subscription were given up, and tells those who want to know.

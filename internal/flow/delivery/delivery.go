@@ -14,12 +14,14 @@ import (
 	"freshet/internal/flow/fanout"
 )
 
-// A Config is what deliveries work with.
+// A Config is what deliveries work with. At is the revision that a topic was at at a time, and whether its history
+// reaches back there; where it does not, the one before the oldest that is kept.
 type Config struct {
 	Kinds     Set
 	Follow    func(freshet.TopicName) (*Following, error)
 	Head      func(freshet.TopicName) freshet.Position // of the topic, without following it
-	Records   Records                                  // of the cursors
+	At        func(ctx context.Context, topic freshet.TopicName, t time.Time) (then freshet.Revision, kept bool, err error)
+	Records   Records // of the cursors
 	Exchanges *Log
 	Env       Env
 	Metrics   prometheus.Registerer
@@ -49,6 +51,7 @@ type entry struct {
 	sub     *freshet.Subscription
 	worker  *worker // nil: nothing is sent
 	streams map[*stream]struct{}
+	origin  *freshet.Revision // of a subscription that has had nothing yet, what its lag counts from; nil: not known
 }
 
 // Open reads the cursors.
@@ -201,33 +204,6 @@ func (d *Deliveries) before(ctx context.Context, topic freshet.TopicName, t time
 		return "", fmt.Errorf("look for what was at %s: %w", t.UTC().Format(time.RFC3339), err)
 	}
 	return freshet.Position{}.String(), nil
-}
-
-// Progress is how far a subscription is.
-func (d *Deliveries) Progress(s *freshet.Subscription) *freshet.Progress {
-	d.mu.Lock()
-	e := d.all[s.ID]
-	open := 0
-	at := d.places.get(s.ID)
-	if e != nil {
-		open = len(e.streams)
-		if e.worker != nil {
-			e.worker.mu.Lock()
-			at = e.worker.place
-			e.worker.mu.Unlock()
-		}
-	}
-	d.mu.Unlock()
-	p := progressOf(at, d.Head(s.Topic))
-	if s.Progress != nil {
-		p.Reason = s.Progress.Reason
-	}
-	if _, sent := d.Kinds.Lookup(s.Type); !sent {
-		if p.Connection = "closed"; open > 0 {
-			p.Connection = "open"
-		}
-	}
-	return p
 }
 
 // Test makes one attempt to deliver data, one JSON value, outside of the subscription's order. It is for

@@ -353,21 +353,6 @@ func (w *worker) wait(attempts int, cause error) (time.Duration, bool) {
 	return d, more
 }
 
-// progressOf is how far a subscription is whose topic is at head.
-func progressOf(at place, head freshet.Position) *freshet.Progress {
-	p := &freshet.Progress{EventID: at.At, Delivered: at.Delivered, Attempts: at.Attempts, LastError: at.Error}
-	if at.Attempts > 0 {
-		p.Next = at.Next
-	}
-	has, _ := freshet.ParsePosition(at.At) // of none the zero position
-	if head.Revision > has.Revision {
-		if p.Lag = int(head.Revision - has.Revision); !at.Time.IsZero() {
-			p.Behind = freshet.Duration(time.Since(at.Time).Truncate(time.Millisecond))
-		}
-	}
-	return p
-}
-
 // A Following is a topic that is followed.
 type Following struct {
 	Feed  *fanout.Feed
