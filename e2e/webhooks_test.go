@@ -459,7 +459,7 @@ func TestWebhookForms(t *testing.T) {
 	s := serve(t, eventTopic)
 	for id, options := range map[string]string{
 		"batch": `"batch":{"maxEvents":3,"maxWait":"PT0.3S"}`, "binary": `"format":"cloudevents-binary"`, "structured": `"format":"cloudevents-structured"`,
-		"both": `"format":"cloudevents-structured","batch":{}`, "parallel": `"description":"p"`,
+		"both": `"format":"cloudevents-structured","batch":{}`, "binaries": `"format":"cloudevents-binary","batch":{"maxWait":"PT0.3S"}`, "parallel": `"description":"p"`,
 	} {
 		parallel := ""
 		if id == "parallel" {
@@ -470,7 +470,7 @@ func TestWebhookForms(t *testing.T) {
 	if _, err := s.publishOnce("log", "application/x-ndjson", "1\n2\n3\n4\n", "k"); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"batch", "binary", "structured", "both", "parallel"} {
+	for _, id := range []string{"batch", "binary", "structured", "both", "binaries", "parallel"} {
 		s.awaitSubscription(id, func(s subscription) bool { return s.Progress.Lag == 0 })
 	}
 	by := map[string][]call{}
@@ -499,6 +499,11 @@ func TestWebhookForms(t *testing.T) {
 	}
 	if c := by["/both"]; len(c) == 0 || c[0].header.Get("Content-Type") != "application/cloudevents-batch+json" || !bytes.HasPrefix([]byte(c[0].body), []byte(`[{"specversion":"1.0"`)) {
 		t.Errorf("batches of CloudEvents are %+v", c)
+	}
+	if c := by["/binaries"]; len(c) != 1 || c[0].header.Get("Content-Type") != "application/cloudevents-batch+json" || c[0].header.Get("Ce-Id") != "" || json.Unmarshal([]byte(c[0].body), &list) != nil || len(list) != 4 {
+		t.Errorf("batches of binary CloudEvents are %+v", c)
+	} else if last := list[3]; c[0].event != last.ID || c[0].id != "binaries_"+last.ID || c[0].header.Get("Freshet-Event-Type") != "event" {
+		t.Errorf("the headers of a batch are not those of its last event: %+v", c)
 	}
 	if c := by["/parallel"]; len(c) != 4 {
 		t.Errorf("in parallel came %+v", c)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -21,6 +22,7 @@ import (
 
 	"freshet"
 	"freshet/internal/api"
+	"freshet/internal/flow/delivery"
 )
 
 // description is the OpenAPI document, read and validated once.
@@ -106,6 +108,41 @@ func TestDescription(t *testing.T) {
 		}
 		if doc.Components.Schemas[example.schema].Value.VisitJSON(v, openapi3.EnableJSONSchema2020()) == nil {
 			t.Errorf("%s is a valid %s", example.json, example.schema)
+		}
+	}
+}
+
+// What webhooks are sent is described.
+func TestDeliveriesAreDescribed(t *testing.T) {
+	doc, err := description()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := doc.Webhooks["event"].Post
+	now := time.Now()
+	messages := []delivery.Message{
+		{Event: freshet.Event{Position: freshet.Position{Revision: 1, Sequence: 1}, Type: freshet.TypeSnapshot, Time: now, Data: []byte(`{"a":1}`)}, Reset: "history-expired"},
+		{Event: freshet.Event{Type: freshet.TypeRecovered, Time: now, Data: []byte(`{}`)}},
+		{Event: freshet.Event{Type: delivery.TypeTest, Time: now, Data: []byte(`1`)}},
+	}
+	structured := func(m delivery.Message) []byte { return delivery.Structured("doc", m) }
+	for _, tt := range []struct {
+		schema *openapi3.SchemaRef
+		body   []byte
+	}{
+		{doc.Components.Schemas["DeliveredBatch"], delivery.List(messages, delivery.Wrapped)},
+		{post.RequestBody.Value.Content["application/cloudevents+json"].Schema, structured(messages[0])},
+		{post.RequestBody.Value.Content["application/cloudevents-batch+json"].Schema, delivery.List(messages, structured)},
+	} {
+		var v any
+		if err := jsonDecode(string(tt.body), &v); err != nil {
+			t.Fatal(err)
+		}
+		if err := tt.schema.Value.VisitJSON(v, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("%s: %v", tt.body, err)
+		}
+		if tt.schema.Value.VisitJSON([]any{map[string]any{"id": "1"}}, openapi3.EnableJSONSchema2020()) == nil {
+			t.Error("the schema allows anything")
 		}
 	}
 }
