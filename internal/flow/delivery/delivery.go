@@ -67,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Deliveries, error) {
 }
 
 // Put makes a subscription work as it says, with its secrets; it is not to be changed any more. One that is
-// there already goes on where it is.
+// there already goes on where it is; after a time in which it was not active its attempts begin anew.
 func (d *Deliveries) Put(s *freshet.Subscription) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -77,7 +77,12 @@ func (d *Deliveries) Put(s *freshet.Subscription) error {
 		d.all[s.ID] = e
 	}
 	e.halt()
+	resumed := e.sub != nil && e.sub.Status != freshet.SubscriptionActive && s.Status == freshet.SubscriptionActive
 	e.sub = s
+	if at := d.places.get(s.ID); resumed && at.Attempts > 0 {
+		at.Attempts, at.Next = 0, time.Time{}
+		d.places.set(s.Topic, s.ID, at)
+	}
 	if s.Status != freshet.SubscriptionActive {
 		e.endStreams(fmt.Errorf("%w: %s is %s", ErrInactive, s.ID, s.Status))
 		return nil

@@ -23,7 +23,7 @@ func (d *Deliveries) Progress(s *freshet.Subscription) *freshet.Progress {
 	}
 	d.mu.Unlock()
 	p := &freshet.Progress{EventID: at.At, Delivered: at.Delivered, Attempts: at.Attempts, LastError: at.Error}
-	if at.Attempts > 0 {
+	if at.Attempts > 0 && s.Status == freshet.SubscriptionActive {
 		p.Next = at.Next
 	}
 	if s.Progress != nil {

@@ -224,7 +224,10 @@ func (w *worker) deliver(ctx context.Context, f *Following, group []Message) err
 			return nil
 		}
 		w.mu.Lock()
-		w.place.Attempts, w.place.Next = d.Attempt, time.Now().Add(d.wait).UTC()
+		w.place.Attempts, w.place.Next = d.Attempt, time.Time{}
+		if d.more {
+			w.place.Next = time.Now().Add(d.wait).UTC()
+		}
 		w.mu.Unlock()
 		if err := w.failed(ctx, d, err); err != nil {
 			return err
@@ -329,7 +332,7 @@ func (w *worker) failed(ctx context.Context, d *Delivery, cause error) error {
 	}
 	w.stored = w.d.places.set(w.sub.Topic, w.sub.ID, w.place)
 	w.mu.Unlock()
-	if d.Attempt == 1 {
+	if d.Attempt == 1 && d.more {
 		w.log.InfoContext(ctx, "a delivery failed, and is tried again", "event", last, "err", cause)
 	}
 	switch {
