@@ -68,10 +68,19 @@ type Mistake struct {
 	line, column int
 }
 
+// mostShown bounds the mistakes that are shown. Of many most are the same one, repeated.
+const mostShown = 20
+
 func (m Mistakes) Error() string {
-	all := make([]string, len(m))
-	for i, one := range m {
-		all[i] = one.String()
+	var all []string
+	for _, one := range m[:min(len(m), mostShown)] {
+		all = append(all, one.String())
+	}
+	switch more := len(m) - mostShown; {
+	case more == 1:
+		all = append(all, "and one more mistake")
+	case more > 1:
+		all = append(all, fmt.Sprintf("and %d more mistakes", more))
 	}
 	return strings.Join(all, "\n")
 }
@@ -129,7 +138,9 @@ func (d *document) into(c *Config, path string) Mistakes {
 	})
 	for i := range all {
 		all[i].Where = fmt.Sprintf("%s:%d:%d", filepath.Base(path), all[i].line, all[i].column)
-		all[i].Excerpt = d.excerpt(all[i].line, all[i].column)
+		if i < 2*mostShown { // the environment may take some of them away
+			all[i].Excerpt = d.excerpt(all[i].line, all[i].column)
+		}
 		if all[i].quiet != "" && d.hides(all[i].line) {
 			all[i].Detail = all[i].quiet
 		}
@@ -144,6 +155,10 @@ func (d *document) locate(e freshet.FieldError) Mistake {
 	m := Mistake{At: place(e), Detail: e.Detail, pointer: e.Pointer, line: 1, column: 1}
 	if strings.HasPrefix(e.Detail, "must be a string, not a") && !strings.HasSuffix(e.Detail, "n object") && !strings.HasSuffix(e.Detail, "n array") {
 		m.Detail += ": put it in quotes"
+	}
+	if strings.HasPrefix(e.Detail, `unknown member "subscriptions": `) || e.Pointer == "/subscriptions" && strings.HasSuffix(e.Detail, "not an array") {
+		m.Detail, _, _ = strings.Cut(e.Detail, ": ")
+		m.Detail += ": subscriptions are made over HTTP, POST /v1/topics/{topic}/subscriptions, or by freshet subscription create"
 	}
 	if at, ok := d.values[e.Pointer]; ok && !aboutName(e) {
 		m.line, m.column = at.line, at.column

@@ -131,6 +131,15 @@ freshet.yaml:3:16: egress/concurrency: must be from 1 to 10000, or 0 for the def
 freshet.yaml:5:14: egress/origins/0/origin: "https://a.example/x" is not an origin such as https://api.example.com
 freshet.yaml:6:41: egress/origins/1/rate: must be from 0*
 freshet.yaml:7:14: egress/origins/2/origin: https://b.example is there already`},
+		{"subscriptions", "subscriptions: [{id: a}]\ntopics: [{name: a, kind: event, subscriptions: [], source: {type: http-post}}]\n", `
+freshet.yaml:1:16: subscriptions: must be an object, not an array: subscriptions are made over HTTP, POST /v1/topics/{topic}/subscriptions, or by freshet subscription create
+    1 | subscriptions: [{id: a}]
+      |                ^
+freshet.yaml:2:33: topics/0: unknown member "subscriptions": subscriptions are made over HTTP, POST /v1/topics/{topic}/subscriptions, or by freshet subscription create
+    2 | topics: [{name: a, kind: event, subscriptions: [], source: {type: http-post}}]
+      |                                 ^`},
+		{"very many", "log: {level: loud}\ncors: {origins: [" + strings.Repeat("x, ", 4000) + "]}\n", strings.Repeat("freshet.yaml:*\n", 20) + "and 3981 more mistakes"},
+		{"one too many", "cors: {origins: [" + strings.Repeat("x, ", 21) + "]}\n", strings.Repeat("freshet.yaml:*\n", 20) + "and one more mistake"},
 		{"what is missing", topic + "  - {}\n", `
 freshet.yaml:4:5: topics/0/source/config/url: *
 freshet.yaml:6:5: topics/1/name: a name is required
