@@ -54,6 +54,8 @@ func TestSubscriptionCommands(t *testing.T) {
 	if calls := h.await(t, 6); calls[4].body != "1" || calls[5].body != "2" {
 		t.Errorf("%+v", calls[4:])
 	}
+	run("webhook", "recover", "one", "--since", "30d")
+	h.await(t, 8)
 	timestamp, id, signature := first.header.Get(webhooks.HeaderTimestamp), first.id, first.header.Get(webhooks.HeaderSignature)
 	verify := []string{"webhook", "verify", "--secret", secret, "--id", id, "--timestamp", timestamp}
 	if right := saysTo(t, "1", append(verify, "--signature", signature)...); right != "the signature is right\n" {
@@ -73,6 +75,7 @@ func TestSubscriptionCommands(t *testing.T) {
 		t.Error(got)
 	}
 	run("subscription", "rm", "one", "wall")
+	run("subscription", "create", "log", "--id", "two", "--type", "sse")
 	for _, tt := range []struct{ want, args string }{
 		{`--url: the scheme is "ftp"`, "subscription create log --url ftp://x"},
 		{`--mode: must be event, not "foo"`, "subscription create log --url http://x --mode foo"},
@@ -82,6 +85,8 @@ func TestSubscriptionCommands(t *testing.T) {
 		{"subscription not found", "subscription suspend one"},
 		{"--since says from when", "webhook recover one"},
 		{"neither a time such as", "webhook recover one --since yesterday"},
+		{"--since: must not be in the future", "webhook recover two --since 2999-01-02T15:04:05Z"},
+		{"--start: must not be in the future", "subscription create log --url http://x --start 2999-01-02T15:04:05Z"},
 		{"--secret is not a secret", "webhook verify --secret x"},
 		{"--id and --timestamp", "webhook verify --secret " + secret},
 		{"no signature is that", "webhook verify --tolerance 0 --secret " + secret + " --id x --timestamp 1 --signature v1,xx"},

@@ -184,7 +184,7 @@ func when(at string) (string, error) {
 	if !ok {
 		return at, nil
 	}
-	d, err := freshet.ParseDuration(age)
+	d, err := freshet.ParseDuration(withDays(age))
 	if err != nil {
 		return "", err
 	}

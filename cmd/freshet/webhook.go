@@ -48,14 +48,14 @@ func (c *cli) webhookLog() *cobra.Command {
 				o.Outcome = freshet.OutcomeFailed
 			}
 			var err error
-			if o.Since, err = ago(since, "--since"); err != nil {
+			if o.Since, err = ago(since); err != nil {
 				return usageError{err}
 			}
 			return c.exchanges(cmd.Context(), freshet.SubscriptionID(args[0]), o, bodies)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&since, "since", "", "from a time, or so long ago, such as 24h; the last five minutes")
+	flags.StringVar(&since, "since", "", "from a time, or so long ago, such as 24h or 7d; the last five minutes")
 	flags.BoolVar(&failed, "failed", false, "only attempts that failed")
 	flags.IntVar(&o.Status, "status", 0, "only answers with this status of HTTP")
 	flags.StringVar(&o.Event, "event", "", "only those of an event, by its id")
@@ -63,19 +63,30 @@ func (c *cli) webhookLog() *cobra.Command {
 	return cmd
 }
 
-// ago is a time that is given as one, or as how long ago it was; empty: the zero time.
-func ago(text, flag string) (time.Time, error) {
+// ago is a time that --since gives as one, or as how long ago it was; empty: the zero time.
+func ago(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	d, err := freshet.ParseDuration(strings.TrimPrefix(text, "-"))
+	d, err := freshet.ParseDuration(withDays(strings.TrimPrefix(text, "-")))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%s %s: neither a time such as 2006-01-02T15:04:05Z nor how long ago, such as 24h", flag, text)
+		return time.Time{}, fmt.Errorf("--since %s: neither a time such as 2006-01-02T15:04:05Z nor how long ago, such as 24h, 30d or P1DT12H", text)
 	}
 	return time.Now().Add(-time.Duration(d)), nil
+}
+
+// withDays writes a duration with days or weeks, such as 30d or 1d12h, as ISO 8601 has it; others stay as they are.
+func withDays(text string) string {
+	text = strings.ToLower(text)
+	last := strings.LastIndexAny(text, "dw")
+	if last < 0 || strings.HasPrefix(text, "p") {
+		return text
+	}
+	date, clock := text[:last+1], text[last+1:]
+	return strings.TrimSuffix("P"+date+"T"+clock, "T")
 }
 
 func (c *cli) exchanges(ctx context.Context, id freshet.SubscriptionID, o client.ExchangeOptions, bodies bool) error {
@@ -216,7 +227,7 @@ order. One that was suspended or disabled is active again.`,
   freshet webhook recover billing --since 2026-01-02T15:04:05Z`,
 		Args: needs(1, 1, "the id of a subscription"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := ago(since, "--since")
+			at, err := ago(since)
 			if err == nil && at.IsZero() {
 				err = errors.New("--since says from when on events are delivered again, such as 2h")
 			}
@@ -229,7 +240,7 @@ order. One that was suspended or disabled is active again.`,
 			}
 			s, err := cl.RecoverSubscription(cmd.Context(), freshet.SubscriptionID(args[0]), at)
 			if err != nil {
-				return err
+				return inFlags(err)
 			}
 			if c.json {
 				return c.writeJSON(s)
@@ -238,7 +249,7 @@ order. One that was suspended or disabled is active again.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "a time, or so long ago, such as 2h")
+	cmd.Flags().StringVar(&since, "since", "", "a time, or so long ago, such as 2h or 30d")
 	return cmd
 }
 

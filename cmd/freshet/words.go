@@ -115,7 +115,7 @@ func flagOf(at string) string {
 	switch at {
 	case "config/url":
 		return "--url"
-	case "listen", "data", "kind", "description", "id", "type", "mode", "behind", "format", "start":
+	case "listen", "data", "kind", "description", "id", "type", "mode", "behind", "format", "start", "since":
 		return "--" + at
 	case "log/level":
 		return "--log-level"

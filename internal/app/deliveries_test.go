@@ -150,3 +150,23 @@ func TestResumedAttemptsBeginAnew(t *testing.T) {
 		t.Error("the log tells of no failure")
 	}
 }
+
+// A time that has not been yet is none to go back to, unless a clock is a little fast: the backlog would be gone.
+func TestNoRecoveryFromTheFuture(t *testing.T) {
+	base := serve(t, app.Config{Dev: true, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}})
+	rec := receive(t, func(*http.Request, string) int { return http.StatusTeapot })
+	rec.subscribe(t, base, "log", "a", `"retries":["PT1H"]`)
+	post(t, base+"/live/log", `1`)
+	at := base + "/v1/subscriptions/a"
+	since := func(d time.Duration) string {
+		return `{"since":"` + time.Now().Add(d).UTC().Format(time.RFC3339Nano) + `"}`
+	}
+	if answer := change(t, "POST", at+":recover", since(2*time.Minute), http.StatusBadRequest); !strings.Contains(answer, `"pointer":"/since","detail":"must not be in the future`) {
+		t.Error(answer)
+	}
+	if s := awaited(t, at, func(s freshet.Subscription) bool { return s.Progress.Attempts == 1 }); s.Progress.Lag != 1 {
+		t.Errorf("the backlog is %+v", s.Progress)
+	}
+	change(t, "POST", at+":recover", since(30*time.Second), http.StatusAccepted)
+	awaited(t, at, func(s freshet.Subscription) bool { return s.Progress.Lag == 0 })
+}

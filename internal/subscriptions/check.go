@@ -122,6 +122,21 @@ func (c *checker) start(start string) {
 	}
 }
 
+// clockSkew is how far the clocks of clients may be before the server's.
+const clockSkew = time.Minute
+
+// IsFuture says whether a time cannot have been yet, whoever's clock shows it.
+func IsFuture(t time.Time) bool { return time.Until(t) > clockSkew }
+
+// future says of a start that has not been yet that it is none: events of the time until then would be delivered.
+func future(start string) freshet.Invalid {
+	t, err := time.Parse(time.RFC3339, start)
+	if err != nil || !IsFuture(t) {
+		return nil
+	}
+	return freshet.Invalid{{Pointer: "/start", Detail: fmt.Sprintf("must not be in the future: the server's clock shows %s", time.Now().UTC().Format(time.RFC3339))}}
+}
+
 func (c *checker) behind(s *freshet.Subscription, topic *freshet.Topic) {
 	c.oneOf("/behind", s.Behind, delivery.BehindLatest, delivery.BehindAll)
 	switch {

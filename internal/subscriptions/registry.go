@@ -171,7 +171,7 @@ func (r *Registry) Create(ctx context.Context, name freshet.TopicName, document 
 			return freshet.Subscription{}, "", err
 		}
 	}
-	if bad := strict.Merge(document, bad, r.check(&s, topic)); bad != nil {
+	if bad := strict.Merge(document, bad, append(r.check(&s, topic), future(s.Start)...)); bad != nil {
 		return freshet.Subscription{}, "", bad
 	}
 	s = complete(s, topic)

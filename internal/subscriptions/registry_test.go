@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"freshet"
 	"freshet/internal/catalog"
@@ -208,6 +209,7 @@ func TestMistakes(t *testing.T) {
 		{"few", `{"type":"sse"}`, "/type: topic few does not allow"},
 		{"doc", `{"status":"off",` + hook + `}`, "/status: must be"},
 		{"doc", `{"start":"yesterday",` + hook + `}`, "/start: must be now, beginning"},
+		{"doc", `{"start":"` + time.Now().Add(2*time.Minute).Format(time.RFC3339) + `",` + hook + `}`, "/start: must not be in the future"},
 		{"doc", `{"minInterval":"PT2H",` + hook + `}`, "/minInterval: must be from"},
 		{"doc", `{"behind":"some",` + hook + `}`, "/behind: must be latest, all"},
 		{"log", `{"behind":"all",` + hook + `}`, "/behind: is of no use"},
@@ -228,6 +230,7 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s: %v, want %s", tt.document, err, tt.want)
 		}
 	}
+	create(t, r, "doc", `{"start":"`+time.Now().Add(30*time.Second).Format(time.RFC3339)+`",`+hook+`}`) // by a clock that is fast
 	create(t, r, "doc", `{"id":"a",`+hook+`}`)
 	for patch, want := range map[string]string{
 		`{"id":"b"}`: "/id: must stay", `{"topic":"log"}`: "/topic: must stay", `{"type":"sse"}`: "/type: must stay", `{"start":"beginning"}`: "/start: must stay",
