@@ -27,14 +27,15 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 		return errManyAccept
 	}
 	members, leave, err := l.members(w, r, names)
-	defer leave()
 	if err != nil {
+		leave()
 		leaveAll(members, err)
 		return l.noStream(w, r, err)
 	}
 	if id := lastEventID(r); id != "" {
 		resumed, err := l.resumeMany(r, members, id)
 		if err != nil {
+			leave()
 			leaveAll(members, err)
 			l.streams.Busy(w)
 		}
@@ -44,7 +45,7 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 	for i, m := range members {
 		following[i] = m.Member
 	}
-	l.streams.ServeMany(w, r, following, wantsGzip(r))
+	l.streams.ServeMany(w, r, following, wantsGzip(r), leave)
 	return nil
 }
 

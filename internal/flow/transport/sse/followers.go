@@ -21,6 +21,14 @@ type followers struct {
 
 // add follows a cursor over a connection from now on.
 func (f *followers) add(conn net.Conn, head []byte, cursor *fanout.Cursor, p *shard.Protocol, reader shard.Reader, greeted bool) {
+	f.run(conn, reader.Left, func(ctx context.Context) error {
+		_, err := follow(ctx, shard.Socket{Conn: conn}, head, cursor, p, reader, &statuses{}, greeted, false)
+		return err
+	})
+}
+
+// run has a connection written from now on, until write returns; left is told why.
+func (f *followers) run(conn net.Conn, left func(cause error), write func(ctx context.Context) error) {
 	f.mu.Lock()
 	if f.conns == nil {
 		f.conns = map[net.Conn]struct{}{}
@@ -32,7 +40,7 @@ func (f *followers) add(conn net.Conn, head []byte, cursor *fanout.Cursor, p *sh
 	}
 	f.mu.Unlock()
 	if closed {
-		f.leave(conn, reader, net.ErrClosed)
+		f.leave(conn, left, net.ErrClosed)
 		return
 	}
 	// A new goroutine has a small stack, while that of net/http has grown by the handshake and the handlers.
@@ -40,8 +48,7 @@ func (f *followers) add(conn net.Conn, head []byte, cursor *fanout.Cursor, p *sh
 		defer f.running.Done()
 		ctx, hungUp := context.WithCancelCause(context.Background())
 		f.running.Go(func() { hungUp(readToEnd(conn)) })
-		_, err := follow(ctx, shard.Socket{Conn: conn}, head, cursor, p, reader, &statuses{}, greeted, false)
-		f.leave(conn, reader, err)
+		f.leave(conn, left, write(ctx))
 	}()
 }
 
@@ -55,12 +62,12 @@ func readToEnd(conn net.Conn) error {
 	}
 }
 
-func (f *followers) leave(conn net.Conn, reader shard.Reader, cause error) {
+func (f *followers) leave(conn net.Conn, left func(cause error), cause error) {
 	_ = conn.Close()
 	f.mu.Lock()
 	delete(f.conns, conn)
 	f.mu.Unlock()
-	reader.Left(cause)
+	left(cause)
 }
 
 // close waits for the last bytes of streams whose feeds have ended, and cuts what is left when ctx ends.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -43,34 +44,53 @@ func Positions(id string) (at map[freshet.TopicName]string, whole bool) {
 }
 
 // ServeMany is Serve for several topics over one connection. Each event names its topic, in its data, and
-// its id is the position in all of them. A topic that ends does not end the others.
-func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Member, compress bool) {
-	m := &many{s: s, p: s.own.plain, out: &answer{w, http.NewResponseController(w)}, members: members, changed: make(chan struct{}, 1)}
+// its id is the position in all of them. A topic that ends does not end the others. left is called once, when the
+// connection is over.
+func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Member, compress bool, left func()) {
+	m := &many{s: s, p: s.own.plain, compress: compress, members: members, changed: make(chan struct{}, 1), left: left}
 	Headers(w.Header())
 	var head []byte
 	if compress {
 		w.Header().Set("Content-Encoding", "gzip")
-		m.p, m.compress, head = s.own.gzip, true, []byte(gzipHeader)
+		m.p, head = s.own.gzip, []byte(gzipHeader)
 	}
-	w.WriteHeader(http.StatusOK)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
 	for i := range members {
-		members[i].statuses.of = members[i].Status
-		defer members[i].statuses.stop()
+		one := &members[i]
+		one.statuses.of = one.Status
 		// Of messages the client has a position before it gets the first one: where it came in.
-		if one := &members[i]; one.Cursor != nil && one.At == "" {
+		if one.Cursor != nil && one.At == "" {
 			if at, ok := one.Cursor.Position(); ok {
 				one.At = at.String()
 			}
 		}
 	}
-	err := m.follow(r.Context(), head)
-	for _, member := range m.members {
-		if member.Cursor != nil {
-			member.Reader.Left(err)
+	if s.shards != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
+			s.takeOverMany(conn, w.Header(), m, head)
+			return
 		}
 	}
+	w.WriteHeader(http.StatusOK)
+	m.out = &answer{w, http.NewResponseController(w)}
+	err := m.follow(r.Context(), head)
+	m.leave(err)
 	end(r, err)
+}
+
+// takeOverMany writes a connection that net/http has let go of.
+func (s *Streams) takeOverMany(conn net.Conn, header http.Header, m *many, opening []byte) {
+	head := answerHead(header)
+	if len(opening) > 0 {
+		head = append(head, chunk(opening)...)
+	}
+	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
+	m.out, m.chunked, m.p = shard.Socket{Conn: conn}, true, s.own.chunks
+	if m.compress {
+		m.p = s.own.gzipChunk
+	}
+	s.followers.run(conn, m.leave, func(ctx context.Context) error { return m.follow(ctx, head) })
 }
 
 // many is a connection with several topics.
@@ -78,10 +98,32 @@ type many struct {
 	s        *Streams
 	p        *shard.Protocol // its Beat and End
 	compress bool
+	chunked  bool // what is written are chunks
 	out      shard.Outlet
 	members  []Member // of those that are gone the Cursor is nil
 	changed  chan struct{}
 	greeted  bool
+	left     func()
+}
+
+// leave is called when the connection is over.
+func (m *many) leave(cause error) {
+	for i := range m.members {
+		m.members[i].statuses.stop()
+		if m.members[i].Cursor != nil {
+			m.members[i].Reader.Left(cause)
+		}
+	}
+	m.left()
+}
+
+// write writes parts of an event together.
+func (m *many) write(parts ...[]byte) error {
+	b := slices.Concat(parts...)
+	if m.chunked {
+		b = chunk(b)
+	}
+	return m.out.WriteWithin(b, m.p.Stalled)
 }
 
 // errAllGone is why a connection ends all of whose topics did.
@@ -191,7 +233,7 @@ func (m *many) advance(ctx context.Context) (sent bool, err error) {
 			if m.compress {
 				wrap = m.s.deflater.Deflate
 			}
-			if err := m.out.WriteWithin(wrap(append(named(member.Topic, statusEvent(is)), "\n\n"...)), m.p.Stalled); err != nil {
+			if err := m.write(wrap(append(named(member.Topic, statusEvent(is)), "\n\n"...))); err != nil {
 				return sent, err
 			}
 			sent = true
@@ -245,14 +287,13 @@ func (m *many) event(member *Member, reset string, e *fanout.Entry) error {
 	if len(before) > 0 {
 		before = wrap(before)
 	}
-	frame := slices.Concat(before,
-		e.Frame(form, func(ev freshet.Event) []byte { return wrap(named(member.Topic, ev)) }),
-		wrap([]byte(m.id()+"\n\n")))
-	if err := m.out.WriteWithin(frame, m.p.Stalled); err != nil {
+	frame := e.Frame(form, func(ev freshet.Event) []byte { return wrap(named(member.Topic, ev)) })
+	id := wrap([]byte(m.id() + "\n\n"))
+	if err := m.write(before, frame, id); err != nil {
 		return err
 	}
 	if member.Cursor != nil {
-		member.Reader.Sent(fanout.Batch{Entries: []*fanout.Entry{e}}, len(frame), 1)
+		member.Reader.Sent(fanout.Batch{Entries: []*fanout.Entry{e}}, len(before)+len(frame)+len(id), 1)
 	}
 	return nil
 }

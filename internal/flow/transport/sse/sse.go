@@ -5,8 +5,8 @@
 // where to go on.
 //
 // HTTP/1.1 connections leave net/http with the response header, and plain ones are written by the loops of
-// package shard. Those that loops cannot write (TLS, systems without epoll) get a goroutine that is smaller
-// than net/http's, without buffers; HTTP/2 keeps the one that net/http gave it. All get the same bytes.
+// package shard. Those that loops cannot write (TLS, several topics, systems without epoll) get a goroutine that
+// is smaller than net/http's, without buffers; HTTP/2 keeps the one that net/http gave it. All get the same bytes.
 package sse
 
 import (
