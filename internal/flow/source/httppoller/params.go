@@ -83,7 +83,10 @@ func layoutOf(pattern string) (layout, wrong string) {
 	var b strings.Builder
 	for rest := pattern; rest != ""; {
 		c := rest[0]
-		n := len(rest) - len(strings.TrimLeft(rest, rest[:1]))
+		n := 1 // bytes that are the same: of a letter of the alphabet, how often it is there
+		for n < len(rest) && rest[n] == c {
+			n++
+		}
 		switch {
 		case c == '\'':
 			text, after, ok := inQuotes(rest)
