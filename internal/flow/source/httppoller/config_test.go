@@ -114,6 +114,8 @@ func TestPollerConfig(t *testing.T) {
 func FuzzPollerConfig(f *testing.F) {
 	f.Add([]byte(`{"url":"https://api.example.com/","headers":{"a":"b"},"retryOnHttpCodes":[500],"body":null}`))
 	f.Add([]byte(`{"url":"http://[::1%25eth0]:80/","pollingPeriod":"P1D","method":"POST","body":[1]}`))
+	f.Add([]byte(`{"url":"http://a/","graphql":{"query":"query Q($a: [Int!] = [1] @d) { ...F @include(if: $a) } fragment F on T { a(b: {c: \"\"\"d\"\"\"}) }","variables":{"a":1}}}`))
+	f.Add([]byte(`{"url":"http://a/","pagination":{"mode":"page","offset":{}},"format":"csv","formatOptions":{"arrays":[]},"computedQueryParameters":{"":{"type":"timestamp"}}}`))
 	kind, _ := all.Kinds().Lookup("http-poller")
 	f.Fuzz(func(t *testing.T, config []byte) {
 		wrong := kind.Check(config)
@@ -131,7 +133,7 @@ func FuzzPollerConfig(f *testing.F) {
 }
 
 func FuzzPattern(f *testing.F) {
-	for _, s := range []string{"yyyy-MM-dd'T'HH:mm:ssXXX", "EEE, d MMM yy", "'o''clock'", "''", "ss.SSS", "'"} {
+	for _, s := range []string{"yyyy-MM-dd'T'HH:mm:ssXXX", "yyyy年", "EEE, d MMM yy", "'o''clock'", "''", "ss.SSS", "'"} {
 		f.Add(s)
 	}
 	kind, _ := all.Kinds().Lookup("http-poller")

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -69,16 +71,26 @@ func (g *graphQL) wrong() (at, why string) {
 			return "/query", fmt.Sprintf("must hold queries alone: a %s is nothing to poll", o.Operation)
 		}
 	}
-	var only *ast.OperationDefinition // the operation that is meant
 	switch n := len(document.Operations); {
 	case n == 0:
 		return "/query", "holds no query"
-	case g.Operation != "":
-		if only = document.Operations.ForName(g.Operation); only == nil || only.Name != g.Operation {
+	case n > 1 && g.Operation == "":
+		return "/operationName", fmt.Sprintf("is required: the document holds %d queries", n)
+	}
+	meant := document.Operations[0]
+	if g.Operation != "" {
+		i := slices.IndexFunc(document.Operations, func(o *ast.OperationDefinition) bool { return o.Name == g.Operation })
+		if i < 0 {
 			return "/operationName", fmt.Sprintf("%.60q is not the name of a query of the document", g.Operation)
 		}
-	case n > 1:
-		return "/operationName", fmt.Sprintf("is required: the document holds %d queries", n)
+		meant = document.Operations[i]
+	}
+	var given map[string]json.RawMessage
+	_ = json.Unmarshal(g.Variables, &given) // what is no object is found elsewhere
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if meant.VariableDefinitions.ForName(name) == nil {
+			return settings.Pointer("variables", name), "is of no use: the query declares no such variable"
+		}
 	}
 	return "", ""
 }

@@ -19,6 +19,7 @@ func TestComputedQueryParameters(t *testing.T) {
 		{`{"type":"date-time","pattern":"EEE, dd MMM uuuu HH:mm:ss.SSS Z"}`, "Fri, 31 Dec 1999 23:59:55.000 +0000", "Sat, 01 Jan 2000 00:00:00.000 +0000"},
 		{`{"type":"date-time","pattern":"d/M/yy h 'o''clock' a xxx"}`, "31/12/99 11 o'clock PM +00:00", "1/1/00 12 o'clock AM +00:00"},
 		{`{"type":"date-time","pattern":"Jan 2, 2006 15:04"}`, "Dec 31, 1999 23:59", "Jan 1, 2000 00:00"},
+		{`{"type":"date-time","pattern":"yyyy年M月d日ééHH:mm:ss"}`, "1999年12月31日éé23:59:55", "2000年1月1日éé00:00:00"},
 		{`{"type":"timestamp"}`, "946684795", "946684800"},
 		{`{"type":"timestamp","useMilliseconds":true}`, "946684795000", "946684800000"},
 	} {
@@ -64,6 +65,7 @@ func TestComputedParametersOutliveARestart(t *testing.T) {
 func TestComputedParameterConfig(t *testing.T) {
 	for _, tt := range []struct{ options, want string }{
 		{`{"type":"date-time","pattern":"yyyyMMdd"}`, ``},
+		{`{"type":"date-time","pattern":"yyyy年ééM€"}`, ``},
 		{`{}`, `/computedQueryParameters/a/type: is required`},
 		{`{"type":"time"}`, `/computedQueryParameters/a/type: must be date-time or timestamp`},
 		{`{"type":"timestamp","reference":"now"}`, `/computedQueryParameters/a/reference: must be last-success`},
@@ -216,6 +218,8 @@ func TestBodies(t *testing.T) {
 	expectWrong(t, `"graphql":{"query":"query A {a} query B {b}","operationName":"C"}`, `/graphql/operationName: "C" is not the name`)
 	expectWrong(t, `"graphql":{"query":"{a}","operationName":"A"}`, `/graphql/operationName: "A" is not the name`)
 	expectWrong(t, `"graphql":{"query":"query A {a} query B {b}","operationName":"B"}`, "")
+	expectWrong(t, `"graphql":{"query":"query A($a: Int) {a} query B($b: Int) {b}","operationName":"B","variables":{"b":1}}`, "")
+	expectWrong(t, `"graphql":{"query":"query A($a: Int) {a} query B($b: Int) {b}","operationName":"B","variables":{"b":1,"a/b":2}}`, "/graphql/variables/a~1b: is of no use")
 	expectWrong(t, `"graphql":{"query":"`+strings.Repeat("{a", 30_000)+`"}`, "/graphql/query: is not a document of GraphQL")
 	expectWrong(t, `"graphql":{}`, "/graphql/query: is required")
 	expectWrong(t, `"graphql":{"query":"{a}","variables":[1]}`, "/graphql/variables: must be an object")

@@ -125,7 +125,7 @@ func TestValues(t *testing.T) {
 		env.Limit = 100
 		stop := c.runIn(env, `,"readFrom":"earliest"`, to)
 		to.Await(t, "1", "2", "3")
-		awaitFault(t, to, freshet.FaultFormat, "no JSON")
+		awaitFault(t, to, freshet.FaultFormat, "the record at offset 1 of partition 0: not JSON")
 		awaitFault(t, to, freshet.FaultSize, "offset 3 of partition 0 is larger than 100 bytes")
 		stop()
 		if got := c.committed("topicid"); got != 5 {
