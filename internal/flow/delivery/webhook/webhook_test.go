@@ -236,7 +236,7 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s: the exchange is %+v", path, d.Exchange)
 		}
 	}
-	for url, want := range map[string]string{"http://10.1.2.3/": "egress.allow", "http://127.0.0.1:1/": "refused", "http://nowhere.invalid/": "not known"} {
+	for url, want := range map[string]string{"http://10.1.2.3/": "egress.allow", "http://127.0.0.1:1/": "refused", "http://nowhere.invalid/": "not known", strings.Replace(e.URL, "http", "https", 1): "does not speak TLS"} {
 		if err := target(t, `{"url":"`+url+`"}`, env(t)).Deliver(t.Context(), message()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", url, err, want)
 		}
