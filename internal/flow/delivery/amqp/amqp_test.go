@@ -385,6 +385,7 @@ func TestConfig(t *testing.T) {
 		good:                   "",
 		`"exchange":"x"`:       "/url: is required",
 		`"url":"http://a"`:     "/url: must begin with amqp:// or amqps://",
+		`"url":"amqp://a/b/c"`: "/url: a virtual host is one segment of the path",
 		`"url":"amqp://u:p@a"`: "/url: a user or password in the URL is not sent",
 		good + `,"exchange":"` + strings.Repeat("x", 256) + `"`: "/exchange: must be from 0 to 255",
 		good + `,"routingKey":"{id}"`:                           `/routingKey: "{id}" is no placeholder`,

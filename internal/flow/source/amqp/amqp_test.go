@@ -394,6 +394,10 @@ func TestConfig(t *testing.T) {
 		`"url":"amqp://a/v?heartbeat=5","queue":"q"`:            "/url: there is nothing after the virtual host",
 		`"url":"amqp://a#x","queue":"q"`:                        "/url: there is nothing after the virtual host",
 		`"url":"amqp://a","queue":"q","tls":{"serverName":"x"}`: "/url: with TLS it begins with amqps://",
+		`"url":"amqp://a/b/c","queue":"q"`:                      "/url: a virtual host is one segment of the path: write a slash in its name as %2F",
+		`"url":"amqp://a/b%2Fc","queue":"q"`:                    "",
+		`"url":"amqp://a/%2F","queue":"q"`:                      "",
+		`"url":"amqp://a/","queue":"q"`:                         "",
 		good + `,"bindings":[{}]`:                               "/bindings/0/exchange: is required",
 		good + `,"tls":{"enabled":true}`:                        "/tls/enabled: amqps in url says that",
 	} {

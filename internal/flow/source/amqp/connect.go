@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
@@ -35,6 +36,9 @@ func (b *Broker) Check(v *settings.Verdict) {
 	}
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		v.Say("/url", "there is nothing after the virtual host: what a query would say, such as heartbeat, is not looked at")
+	}
+	if strings.Contains(strings.TrimPrefix(u.EscapedPath(), "/"), "/") {
+		v.Say("/url", "a virtual host is one segment of the path: write a slash in its name as %%2F")
 	}
 	if u.Scheme == "amqp" && b.TLS.Custom() {
 		v.Say("/url", "with TLS it begins with amqps://")
