@@ -61,7 +61,7 @@ const (
 	FaultSize        = 70015 // larger than limits.payload
 	FaultFormat      = 70016 // not one complete JSON value, or too deep
 	FaultRedirect    = 70300 // too many redirects, or one that is not followed
-	FaultHTTP        = 70000 // + 400 401 403 404 405 406 408 410 429 500 502 503 504
+	FaultHTTP        = 70000 // + 400 401 403 404 405 406 408 410 422 429 500 502 503 504
 )
 
 // FaultOfStatus is the code of an answer of an upstream with an HTTP status that is none of success.
@@ -202,6 +202,7 @@ func publicationFaults() []FaultKind {
 		{406, "not acceptable", "It has nothing of the type that the header `Accept` names.", "Set `Accept` in `source.config.headers`."},
 		{408, "request timed out", "It waited too long for the request.", "The source tries again by itself; if it goes on, look at the network in between."},
 		{410, "gone", "What was there has been removed for good. To who publishes: nobody follows the topic, and it is not `alwaysOn`.", "Use the address that took its place; or make the topic `alwaysOn`."},
+		{422, "not processable", "It understands the request, but cannot do it. To who publishes: the idempotency key came with another payload before.", "Compare what `source.config` sends with upstream's documentation. Take a new key for each payload."},
 		{429, "too many requests", "It wants fewer requests.", "The source waits as long as upstream says. A longer `pollingPeriod` or a budget in `egress.origins` prevents it."},
 		{500, "upstream's internal error", "It has a defect, or is overloaded.", "The source tries again by itself."},
 		{502, "bad gateway", "What is in front of it gets no answer from it.", "The source tries again by itself."},

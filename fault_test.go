@@ -9,11 +9,11 @@ import (
 	"freshet"
 )
 
-// The codes that the incumbent's clients know, of those that can occur here, and 40300 and 40900.
+// The codes that the incumbent's clients know, of those that can occur here, and 40300, 40900 and 70422.
 func TestFaultKinds(t *testing.T) {
 	want := []int{
 		40000, 40300, 40400, 40404, 40405, 40900, 50500, 50503, 60000, 70000, 70001, 70002, 70013, 70014, 70015, 70016, 70300,
-		70400, 70401, 70403, 70404, 70405, 70406, 70408, 70410, 70429, 70500, 70502, 70503, 70504,
+		70400, 70401, 70403, 70404, 70405, 70406, 70408, 70410, 70422, 70429, 70500, 70502, 70503, 70504,
 	}
 	category := map[int]string{4: "subscription", 5: "server", 6: "topic", 7: "publication"}
 	var codes []int

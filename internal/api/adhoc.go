@@ -96,6 +96,9 @@ func (l *live) followVerbatim(w http.ResponseWriter, r *http.Request, target str
 // ?url={percent-encoded absolute URL} for clients that cannot send "//".
 func (l *live) query(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
+	if q.Has("topic") && q.Has("url") {
+		return badParameter("url", "a connection follows topics or a URL, not both; where topic is a parameter of the URL's, percent-encode the URL")
+	}
 	if websocket.Asked(r) && q.Get("url") == "" {
 		return l.manySockets(w, r, q["topic"])
 	}

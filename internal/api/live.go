@@ -113,6 +113,9 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f *flow.Follower) e
 // stream sends server-sent events; in the dialect of Streamdata.io, where legacy says so.
 func (l *live) stream(w http.ResponseWriter, r *http.Request, f *flow.Follower, asked freshet.Mode, legacy *sse.Legacy) error {
 	mode, err := modeOf(f.Topic, asked)
+	if err == nil && !flow.IsAdHoc(f.Topic.Name) { // the query of an ad-hoc topic is its API's
+		err = checkParameters(r)
+	}
 	if err != nil {
 		f.Close()
 		return err
@@ -248,6 +251,24 @@ func freshnessHeaders(h http.Header, f *flow.Follower) {
 	if is.Stale {
 		h.Set("Freshet-Stale", "true")
 	}
+}
+
+// checkParameters says which parameter of a stream has a value that makes no sense. An EventSource shows no more than
+// that it was refused, but who looks finds why.
+func checkParameters(r *http.Request) error {
+	q := r.URL.Query()
+	if from := q.Get("from"); from != "" && from != "beginning" {
+		return badParameter("from", "a stream begins with what comes now, or with the oldest message that is kept (beginning), not at %.64q: an event id goes into lastEventId", from)
+	}
+	if status := q.Get("status"); status != "" {
+		if _, err := strconv.ParseBool(status); err != nil {
+			return badParameter("status", "it is true or false, not %.64q", status)
+		}
+	}
+	if format := q.Get("dataFormat"); websocket.Asked(r) && format != "" && format != "text" && format != "binary" {
+		return badParameter("dataFormat", "it is text or binary, not %.64q", format)
+	}
+	return nil
 }
 
 // statusOf is where the status events of a stream come from; nil where the client wants none.

@@ -26,6 +26,9 @@ func (l *live) many(w http.ResponseWriter, r *http.Request, names []string) erro
 	if ask, err := negotiate(r); err != nil || ask.style != styleStream && r.Header.Get("Accept") != "*/*" && r.Header.Get("Accept") != "" {
 		return errManyAccept
 	}
+	if err := checkParameters(r); err != nil {
+		return err
+	}
 	members, leave, err := l.members(w, r, names)
 	if err != nil {
 		leave()
@@ -98,7 +101,9 @@ func (l *live) member(r *http.Request, name freshet.TopicName) (member, error) {
 		return member{}, err
 	}
 	m := member{Member: sse.Member{Topic: f.Topic.Name, Reader: f}, follower: f}
-	if m.mode, err = modeOf(f.Topic, queryMode(r)); err == nil {
+	if m.mode, err = modeOf(f.Topic, queryMode(r)); err != nil {
+		err = &told{err, fmt.Sprintf("topic %s: %s", name, err)}
+	} else {
 		err = f.Feed.Wait(r.Context())
 	}
 	if err != nil {

@@ -85,6 +85,9 @@ func (l *live) storedOf(r *http.Request, f *flow.Follower, id freshet.Subscripti
 		return nil, err
 	}
 	sub, err := l.stored.registry.Whole(id)
+	if err == nil {
+		err = checkParameters(r)
+	}
 	switch {
 	case err != nil:
 		return nil, err

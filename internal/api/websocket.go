@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"freshet"
@@ -73,7 +74,11 @@ var errFull = fmt.Errorf("%w: the server has as many connections as it may have"
 
 // socket sends a topic over WebSocket.
 func (l *live) socket(w http.ResponseWriter, r *http.Request, f *flow.Follower) error {
-	if err := l.checkSocket(r); err != nil {
+	err := l.checkSocket(r)
+	if err == nil && !flow.IsAdHoc(f.Topic.Name) {
+		err = checkParameters(r)
+	}
+	if err != nil {
 		f.Close()
 		return err
 	}
@@ -111,6 +116,9 @@ func (l *live) manySockets(w http.ResponseWriter, r *http.Request, names []strin
 	if err := l.checkSocket(r); err != nil {
 		return err
 	}
+	if err := checkParameters(r); err != nil {
+		return err
+	}
 	slices.Sort(names)
 	if names = slices.Compact(names); len(names) > mostTopics {
 		return badParameter("topic", "%d topics are too many for one connection, which may follow %d", len(names), mostTopics)
@@ -121,11 +129,12 @@ func (l *live) manySockets(w http.ResponseWriter, r *http.Request, names []strin
 	}
 	at, _ := sse.Positions(lastEventID(r))
 	q := r.URL.Query()
+	status, _ := strconv.ParseBool(q.Get("status")) // it was checked
 	var first []websocket.Subscribing
 	for _, name := range names {
 		first = append(first, websocket.Subscribing{
 			Topic: freshet.TopicName(name), Mode: queryMode(r), LastEventID: at[freshet.TopicName(name)],
-			Beginning: q.Get("from") == "beginning", Status: q.Get("status") == "true", Binary: q.Get("dataFormat") == "binary",
+			Beginning: q.Get("from") == "beginning", Status: status, Binary: q.Get("dataFormat") == "binary",
 		})
 	}
 	bounds := websocket.Bounds{Topics: mostTopics, Message: maxCommand}
@@ -235,7 +244,9 @@ func (d *desk) fault(ctx context.Context, err error) error {
 		code = freshet.FaultHTTP + http.StatusMethodNotAllowed
 	case errors.Is(err, freshet.ErrTooLarge):
 		code = freshet.FaultSize
-	case errors.Is(err, flow.ErrKeyReused), errors.Is(err, flow.ErrUnproven), errors.Is(err, flow.ErrReplayed), errors.Is(err, freshet.ErrNotAllowed):
+	case errors.Is(err, flow.ErrKeyReused):
+		code = freshet.FaultHTTP + http.StatusUnprocessableEntity
+	case errors.Is(err, flow.ErrUnproven), errors.Is(err, flow.ErrReplayed), errors.Is(err, freshet.ErrNotAllowed):
 		code = freshet.FaultPublication
 	}
 	p, ok := problemOf(err)

@@ -2,12 +2,15 @@ package websocket
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"freshet"
 )
@@ -101,7 +104,7 @@ func (x *session) asked(ctx context.Context, text []byte) error {
 	var c command
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	err := d.Decode(&c)
+	err := inWords(d.Decode(&c))
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("something follows the message")
@@ -123,6 +126,22 @@ func (x *session) asked(ctx context.Context, text []byte) error {
 		return x.publish(ctx, c)
 	}
 	return x.subscribe(ctx, c.subscribing())
+}
+
+// inWords is what encoding/json says of a message, without the names of our types.
+func inWords(err error) error {
+	if err == nil {
+		return nil
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
+		got := map[string]string{"array": "an array", "object": "an object", "string": "a string", "bool": "true or false"}[wrong.Value]
+		return fmt.Errorf("%s has to be %s, not %s", cmp.Or(wrong.Field, "it"), cmp.Or(want, "an object"), cmp.Or(got, "a number"))
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("there is no member %s", name)
+	}
+	return errors.New("it is not one complete JSON value")
 }
 
 // check says what is wrong with a message, and completes it.
