@@ -71,6 +71,26 @@ func (c *Client) RecoverSubscription(ctx context.Context, id freshet.Subscriptio
 	return s, err
 }
 
+// A Skipped is what a subscription was spared.
+type Skipped struct {
+	EventID      string               `json:"eventId"` // of a batch, the last event
+	Events       int                  `json:"events"`
+	Subscription freshet.Subscription `json:"subscription"` // as it is now
+}
+
+// SkipEvent has a subscription go on after the event, or batch, that could not be delivered. Where eventID is not
+// empty it has to be that one.
+func (c *Client) SkipEvent(ctx context.Context, id freshet.SubscriptionID, eventID string) (s Skipped, err error) {
+	doc := []byte("{}")
+	if eventID != "" {
+		if doc, err = json.Marshal(map[string]string{"eventId": eventID}); err != nil {
+			return s, fmt.Errorf("skip: %w", err)
+		}
+	}
+	err = c.custom(ctx, id, ":skip", doc, &s)
+	return s, err
+}
+
 // TestSubscription has one attempt made to deliver a JSON value, and returns what came of it.
 func (c *Client) TestSubscription(ctx context.Context, id freshet.SubscriptionID, data []byte) (freshet.Exchange, error) {
 	return c.attempt(ctx, id, ":test", data)
@@ -86,13 +106,19 @@ func (c *Client) Redeliver(ctx context.Context, id freshet.SubscriptionID, event
 }
 
 func (c *Client) attempt(ctx context.Context, id freshet.SubscriptionID, method string, doc []byte) (e freshet.Exchange, err error) {
+	err = c.custom(ctx, id, method, doc, &e)
+	return e, err
+}
+
+// custom calls a custom method and decodes its answer.
+func (c *Client) custom(ctx context.Context, id freshet.SubscriptionID, method string, doc []byte, into any) error {
 	if err := id.Validate(); err != nil {
-		return e, fmt.Errorf("subscription %q: %w", id, err)
+		return fmt.Errorf("subscription %q: %w", id, err)
 	}
-	if _, err := c.exchange(ctx, http.MethodPost, c.base+"/v1/subscriptions/"+string(id)+method, doc, &e, "Content-Type", "application/json"); err != nil {
-		return e, fmt.Errorf("subscription %s: %w", id, err)
+	if _, err := c.exchange(ctx, http.MethodPost, c.base+"/v1/subscriptions/"+string(id)+method, doc, into, "Content-Type", "application/json"); err != nil {
+		return fmt.Errorf("subscription %s: %w", id, err)
 	}
-	return e, nil
+	return nil
 }
 
 // ExchangeOptions chooses attempts. Without Since, Till and Event they are those of the last five minutes.

@@ -76,6 +76,13 @@ func TestSubscriptionCommands(t *testing.T) {
 	}
 	run("subscription", "rm", "one", "wall")
 	run("subscription", "create", "log", "--id", "two", "--type", "sse")
+	bad := h.URL + "/bad"
+	run("subscription", "create", "log", "--id", "stuck", "--url", bad, "--start", "beginning")
+	s.awaitSubscription("stuck", func(s subscription) bool { return s.Progress.Attempts > 0 })
+	if skipped := run("subscription", "skip", "stuck", first.event); skipped != "stuck goes on after event "+first.event+"\n" {
+		t.Error(skipped)
+	}
+	run("subscription", "rm", "stuck")
 	for _, tt := range []struct{ want, args string }{
 		{`--url: the scheme is "ftp"`, "subscription create log --url ftp://x"},
 		{`--mode: must be event, not "foo"`, "subscription create log --url http://x --mode foo"},
@@ -87,6 +94,7 @@ func TestSubscriptionCommands(t *testing.T) {
 		{"neither a time such as", "webhook recover one --since yesterday"},
 		{"--since: must not be in the future", "webhook recover two --since 2999-01-02T15:04:05Z"},
 		{"--start: must not be in the future", "subscription create log --url http://x --start 2999-01-02T15:04:05Z"},
+		{"subscribers of type sse come for their events", "subscription skip two"},
 		{"--secret is not a secret", "webhook verify --secret x"},
 		{"--id and --timestamp", "webhook verify --secret " + secret},
 		{"no signature is that", "webhook verify --tolerance 0 --secret " + secret + " --id x --timestamp 1 --signature v1,xx"},

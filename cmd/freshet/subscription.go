@@ -31,7 +31,7 @@ remember where a stream was. To follow a topic here and now use sub.`,
 		c.subscriptionList("", "ls", "List the subscriptions"), c.subscriptionGet(), c.subscriptionCreate(),
 		c.subscriptionStatus("suspend", "End deliveries and open streams, until resume", freshet.SubscriptionSuspended),
 		c.subscriptionStatus("resume", "Let subscriptions go on where they were", freshet.SubscriptionActive),
-		c.subscriptionPatch(), c.subscriptionRemove(),
+		c.subscriptionSkip(), c.subscriptionPatch(), c.subscriptionRemove(),
 	)
 	return cmd
 }
@@ -251,6 +251,38 @@ func (c *cli) subscriptionStatus(use, short string, status freshet.SubscriptionS
 				_, _, err := cl.PatchSubscription(cmd.Context(), freshet.SubscriptionID(id), []byte(`{"status":"`+string(status)+`"}`), client.WriteOptions{})
 				return err
 			})
+		},
+	}
+}
+
+func (c *cli) subscriptionSkip() *cobra.Command {
+	return &cobra.Command{
+		Use:   "skip ID [EVENT]",
+		Short: "Go on after the event that cannot be delivered",
+		Long: `Let a subscription go on after the one delivery that failed, an event or a batch, such
+as one that is larger than its receiver takes. It is never delivered. Where EVENT is
+given it has to be that one. A subscription that was disabled is active again.`,
+		Example: `  freshet subscription skip billing
+  freshet subscription skip billing 5-2dc-72ab84a8`,
+		Args: needs(1, 2, "the id of a subscription and perhaps the id of an event"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			s, err := cl.SkipEvent(cmd.Context(), freshet.SubscriptionID(args[0]), strings.Join(args[1:], ""))
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.writeJSON(s)
+			}
+			what := "event " + s.EventID
+			if s.Events > 1 {
+				what = fmt.Sprintf("the %d events up to %s", s.Events, s.EventID)
+			}
+			_, err = fmt.Fprintf(c.out, "%s goes on after %s\n", args[0], what)
+			return err
 		},
 	}
 }

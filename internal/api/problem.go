@@ -45,6 +45,7 @@ type knownError struct {
 var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{subscriptions.ErrNotFound, http.StatusNotFound, "subscription-not-found"},
 	{delivery.ErrInactive, http.StatusConflict, "subscription-inactive"},
+	{delivery.ErrNothingToSkip, http.StatusConflict, "nothing-to-skip"},
 	{freshet.ErrNotFound, http.StatusNotFound, "topic-not-found"},
 	{freshet.ErrExists, http.StatusConflict, "topic-exists"},
 	{catalog.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},

@@ -118,7 +118,7 @@ func (p *provisioned) list(w http.ResponseWriter, r *http.Request) error {
 func (p *provisioned) custom(w http.ResponseWriter, r *http.Request) error {
 	id, method, ok := strings.Cut(r.PathValue("id"), ":")
 	if !ok {
-		return known(errMethod, "POST /v1/subscriptions/{id}:test, :redeliver and :recover are what there is; a subscription is changed with PATCH", map[string]string{"Allow": "DELETE, GET, HEAD, PATCH"})
+		return known(errMethod, "POST /v1/subscriptions/{id}:test, :redeliver, :recover and :skip are what there is; a subscription is changed with PATCH", map[string]string{"Allow": "DELETE, GET, HEAD, PATCH"})
 	}
 	if err := onlyParameters(r); err != nil {
 		return err
@@ -134,8 +134,10 @@ func (p *provisioned) custom(w http.ResponseWriter, r *http.Request) error {
 		return p.redeliver(w, r, s)
 	case "recover":
 		return p.recover(w, r, s)
+	case "skip":
+		return p.skip(w, r, s)
 	}
-	return fmt.Errorf("%w: a subscription has the methods :test, :redeliver and :recover, not :%.40s", errResource, method)
+	return fmt.Errorf("%w: a subscription has the methods :test, :redeliver, :recover and :skip, not :%.40s", errResource, method)
 }
 
 // body is what a custom method was sent; nothing, where that is nothing.
@@ -211,6 +213,28 @@ func (p *provisioned) recover(w http.ResponseWriter, r *http.Request, s *freshet
 		return err
 	}
 	return showSubscription(w, http.StatusAccepted, shown, version)
+}
+
+// skip has a subscription go on after what could not be delivered, also where it was disabled for that.
+func (p *provisioned) skip(w http.ResponseWriter, r *http.Request, s *freshet.Subscription) error {
+	var ask struct {
+		EventID string `json:"eventId"`
+	}
+	if err := decodeBody(w, r, &ask); err != nil {
+		return err
+	}
+	skipped, err := p.deliveries.Skip(r.Context(), s, ask.EventID)
+	if err != nil {
+		return err
+	}
+	shown, _, err := p.registry.Patch(r.Context(), s.ID, []byte(`{"status":"active"}`), nil, false)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusAccepted, struct {
+		delivery.Skipped
+		Subscription freshet.Subscription `json:"subscription"`
+	}{skipped, shown})
 }
 
 func decodeBody(w http.ResponseWriter, r *http.Request, into any) error {

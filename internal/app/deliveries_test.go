@@ -22,7 +22,7 @@ type receiver struct {
 	answer func(r *http.Request, body string) int // the status
 
 	mu  sync.Mutex
-	got []string // path and body
+	got []string // path, why it is a reset, and body
 }
 
 func receive(t *testing.T, answer func(r *http.Request, body string) int) *receiver {
@@ -31,7 +31,8 @@ func receive(t *testing.T, answer func(r *http.Request, body string) int) *recei
 	rec.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		rec.mu.Lock()
-		rec.got = append(rec.got, r.URL.Path+" "+string(body))
+		reset := strings.TrimPrefix(r.Header.Get("Freshet-Reset")+" ", " ")
+		rec.got = append(rec.got, r.URL.Path+" "+reset+string(body))
 		rec.mu.Unlock()
 		w.WriteHeader(rec.answer(r, string(body)))
 	}))

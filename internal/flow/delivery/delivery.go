@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -153,62 +152,6 @@ func (d *Deliveries) Remove(id freshet.SubscriptionID) {
 	e.endStreams(fmt.Errorf("%w: subscription %s was deleted", freshet.ErrNotFound, id))
 	delete(d.all, id)
 	d.places.remove(id)
-}
-
-// Rewind moves the cursor of a subscription back to what there was at a time, so that what came since is
-// delivered again, and forgets failed attempts. A subscription that is active does so at once.
-func (d *Deliveries) Rewind(ctx context.Context, s *freshet.Subscription, since time.Time) error {
-	at, err := d.before(ctx, s.Topic, since)
-	if err != nil {
-		return err
-	}
-	stored, err := d.rewind(s.ID, at)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-stored:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("store the cursor: %w", ctx.Err())
-	}
-}
-
-// rewind moves a cursor. The channel is closed once that is stored.
-func (d *Deliveries) rewind(id freshet.SubscriptionID, at string) (stored <-chan struct{}, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	e := d.all[id]
-	if e == nil {
-		return nil, fmt.Errorf("%w: subscription %s", freshet.ErrNotFound, id)
-	}
-	active := e.worker != nil
-	e.halt()
-	stored = d.places.set(e.sub.Topic, id, place{At: at, Error: d.places.get(id).Error})
-	if active {
-		err = d.startLocked(e)
-	}
-	return stored, err
-}
-
-// before is the id of the last event at or before a time; that of the position before all events, where the history
-// begins later.
-func (d *Deliveries) before(ctx context.Context, topic freshet.TopicName, t time.Time) (string, error) {
-	f, err := d.Follow(topic)
-	if err != nil {
-		return "", err
-	}
-	defer f.Leave()
-	if err := f.Feed.Wait(ctx); err != nil {
-		return "", err
-	}
-	switch ev, err := f.Feed.AtTime(ctx, t); {
-	case err == nil:
-		return ev.ID(), nil
-	case !errors.Is(err, freshet.ErrGone):
-		return "", fmt.Errorf("look for what was at %s: %w", t.UTC().Format(time.RFC3339), err)
-	}
-	return freshet.Position{}.String(), nil
 }
 
 // Test makes one attempt to deliver data, one JSON value, outside of the subscription's order. It is for

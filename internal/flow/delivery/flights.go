@@ -57,7 +57,7 @@ func (f *flights) fly(ctx context.Context, w *worker, one *flight) {
 			f.landed(w, one)
 			return
 		}
-		if stop := w.failed(ctx, d, err); stop != nil {
+		if stop := w.failed(ctx, d, err, f.first(one)); stop != nil {
 			f.stop(stop)
 			return
 		}
@@ -84,6 +84,13 @@ func (f *flights) landed(w *worker, one *flight) {
 		w.delivered(f.all[n-1].group)
 		f.all = f.all[n:]
 	}
+}
+
+// first says whether all before a flight is done.
+func (f *flights) first(one *flight) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.all) > 0 && f.all[0] == one
 }
 
 func (f *flights) stop(err error) {

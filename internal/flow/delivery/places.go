@@ -32,6 +32,16 @@ type place struct {
 	Attempts  int                   // that failed since, of the next delivery
 	Next      time.Time             // when it is tried again
 	Error     *freshet.DeliverError // of the last attempt that failed
+	Failed    *failure              // what failed and was not delivered since; nil: nothing, or what has no place in the history
+	Skipped   bool                  // a document at At was not delivered: what comes next does not follow what the receiver has
+}
+
+// A failure is a delivery that failed.
+type failure struct {
+	At       string    `json:"at"` // the last event of it
+	Time     time.Time `json:"t"`  // of that event
+	Events   int       `json:"n"`
+	Document bool      `json:"doc,omitempty"` // it says what becomes of a document
 }
 
 // A storedPlace is a place as it is stored, with times in milliseconds since 1970.
@@ -42,10 +52,12 @@ type storedPlace struct {
 	Attempts  int                   `json:"n,omitempty"`
 	Next      int64                 `json:"next,omitempty"`
 	Error     *freshet.DeliverError `json:"err,omitempty"`
+	Failed    *failure              `json:"bad,omitempty"`
+	Skipped   bool                  `json:"skip,omitempty"`
 }
 
 func (s storedPlace) place() place {
-	return place{s.At, timeOf(s.Time), timeOf(s.Delivered), s.Attempts, timeOf(s.Next), s.Error}
+	return place{s.At, timeOf(s.Time), timeOf(s.Delivered), s.Attempts, timeOf(s.Next), s.Error, s.Failed, s.Skipped}
 }
 
 func timeOf(millis int64) time.Time {
@@ -81,12 +93,12 @@ func encodePlaces(all map[freshet.SubscriptionID]place) ([]byte, error) {
 		millis("ok", p.Delivered)
 		number("n", int64(p.Attempts))
 		millis("next", p.Next)
-		if p.Error != nil {
-			text, err := json.Marshal(p.Error)
+		if p.Error != nil || p.Failed != nil || p.Skipped { // seldom
+			text, err := json.Marshal(storedPlace{Error: p.Error, Failed: p.Failed, Skipped: p.Skipped})
 			if err != nil {
 				return nil, fmt.Errorf("encode the cursor of %s: %w", id, err)
 			}
-			b = append(append(b, `,"err":`...), text...)
+			b = append(append(b, ','), text[1:len(text)-1]...)
 		}
 		b = append(b, '}')
 	}

@@ -88,7 +88,7 @@ var ErrInactive = errors.New("subscription not active")
 
 // Begin is where a subscription goes on from that has had the event at, or nothing yet, as a cursor of its mode.
 func Begin(ctx context.Context, feed *fanout.Feed, kind freshet.Kind, s *freshet.Subscription, at string) (*fanout.Cursor, error) {
-	w, err := walk(ctx, feed, kind, s, at)
+	w, err := walk(ctx, feed, kind, s, place{At: at})
 	if err != nil {
 		return nil, err
 	}

@@ -20,17 +20,25 @@ type walker struct {
 	doc    []byte         // of every, in modes that need it: the document that the receiver has; nil: not known
 	opens  bool           // of every: what comes next is the document that the rest follows
 	of     freshet.SubscriptionID
+	reset  string // why what comes next does not follow what the receiver has; empty: it does, or the cursor says why
+
+	// skipped is a document that the receiver was spared; zero: none. What comes after it begins with a whole one.
+	skipped freshet.Position
 }
 
 // walk begins where a subscription is, or wants to begin.
-func walk(ctx context.Context, feed *fanout.Feed, kind freshet.Kind, s *freshet.Subscription, at string) (*walker, error) {
+func walk(ctx context.Context, feed *fanout.Feed, kind freshet.Kind, s *freshet.Subscription, is place) (*walker, error) {
 	w := &walker{feed: feed, mode: s.Mode, every: kind == freshet.KindSnapshot && s.Behind == BehindAll, of: s.ID}
-	if at == "" {
+	if is.At == "" {
 		return w, w.begin(ctx, kind, s)
 	}
-	pos, err := freshet.ParsePosition(at)
+	pos, err := freshet.ParsePosition(is.At)
 	if err != nil {
 		w.restart(fanout.ResetUnknown)
+		return w, nil
+	}
+	if is.Skipped {
+		w.skipped = pos
 		return w, nil
 	}
 	return w, w.resume(ctx, pos)
@@ -144,13 +152,19 @@ func (w *walker) resume(ctx context.Context, at freshet.Position) error {
 
 // next is what the subscription lacks now; nothing, where that is nothing.
 func (w *walker) next(ctx context.Context) ([]Message, error) {
+	if w.skipped.Sequence > 0 {
+		if passed, err := w.pass(ctx); err != nil || !passed {
+			return nil, err
+		}
+	}
 	if w.every && w.opens && w.doc != nil { // a document of the past, from which every change since is passed on
 		at, ok := w.cursor.Position()
 		if !ok {
 			return nil, errors.New("a walk begins in the past, and has no place there")
 		}
-		w.opens = false
-		return []Message{{Event: freshet.Event{Position: at, Type: freshet.TypeSnapshot, Time: time.Now().UTC(), Data: w.doc}}}, nil
+		first := Message{Event: freshet.Event{Position: at, Type: freshet.TypeSnapshot, Time: time.Now().UTC(), Data: w.doc}, Reset: w.reset}
+		w.opens, w.reset = false, ""
+		return []Message{first}, nil
 	}
 	batch, err := w.cursor.Next(ctx)
 	if slow, ok := errors.AsType[*fanout.SlowError](err); ok { // what is no longer in memory is in the journal
@@ -171,6 +185,35 @@ func (w *walker) next(ctx context.Context) ([]Message, error) {
 		return messages, nil
 	}
 	return w.each(ctx, messages)
+}
+
+// pass goes on after a document that was skipped, once there is another one. The receiver knows neither, so that it
+// gets that one whole.
+func (w *walker) pass(ctx context.Context) (passed bool, err error) {
+	at := w.skipped
+	if w.feed.Head().Revision == at.Revision {
+		return false, nil
+	}
+	if w.skipped = (freshet.Position{}); !w.every {
+		w.restart(fanout.ResetSkipped)
+		return true, nil
+	}
+	for ev, err := range w.feed.History(ctx, fanout.Range{After: at}) {
+		if err != nil {
+			return false, fmt.Errorf("read what is after event %s: %w", at, err)
+		}
+		if ev.Sequence <= at.Sequence || ev.Revision == at.Revision {
+			continue
+		}
+		doc, err := w.feed.AtEvent(ctx, ev.Position)
+		if err != nil {
+			return false, fmt.Errorf("rebuild revision %d: %w", ev.Revision, err)
+		}
+		w.reset = fanout.ResetSkipped
+		return true, w.openWith(ctx, doc)
+	}
+	w.restart(fanout.ResetExpired)
+	return true, nil
 }
 
 // each makes of all that there is, of a snapshot topic, what the mode wants of it.

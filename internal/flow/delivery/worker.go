@@ -135,7 +135,7 @@ func (w *worker) follow(ctx context.Context) error {
 
 func (w *worker) walk(ctx context.Context, f *Following) (*walker, error) {
 	w.mu.Lock()
-	at := w.place.At
+	at := w.place
 	w.mu.Unlock()
 	return walk(ctx, f.Feed, f.Topic.Kind, w.sub, at)
 }
@@ -229,7 +229,7 @@ func (w *worker) deliver(ctx context.Context, f *Following, group []Message) err
 			w.place.Next = time.Now().Add(d.wait).UTC()
 		}
 		w.mu.Unlock()
-		if err := w.failed(ctx, d, err); err != nil {
+		if err := w.failed(ctx, d, err, true); err != nil {
 			return err
 		}
 	}
@@ -321,14 +321,22 @@ func (w *worker) delivered(group []Message) {
 	w.stored = w.d.places.set(w.sub.Topic, w.sub.ID, next)
 }
 
-// failed keeps why an attempt failed. An error means that there is to be no other.
-func (w *worker) failed(ctx context.Context, d *Delivery, cause error) error {
+// failed keeps why an attempt failed, and of what where everything before that was delivered: it is next. An error
+// means that there is to be no other.
+func (w *worker) failed(ctx context.Context, d *Delivery, cause error, next bool) error {
 	refusal, _ := errors.AsType[*Refusal](cause)
 	last := d.Messages[len(d.Messages)-1].MessageID()
 	w.mu.Lock()
 	w.place.Error = &freshet.DeliverError{Time: time.Now().UTC(), EventID: last, Message: cause.Error()}
 	if refusal != nil {
 		w.place.Error.Code = refusal.Status
+	}
+	if next {
+		w.place.Failed = failureOf(d.Messages)
+	}
+	way := ""
+	if w.place.Failed != nil && w.place.Failed.At == last {
+		way = fmt.Sprintf("; POST /v1/subscriptions/%s:skip goes on after it", w.sub.ID)
 	}
 	w.stored = w.d.places.set(w.sub.Topic, w.sub.ID, w.place)
 	w.mu.Unlock()
@@ -339,7 +347,7 @@ func (w *worker) failed(ctx context.Context, d *Delivery, cause error) error {
 	case refusal != nil && refusal.Gone:
 		return &stoppedError{freshet.SubscriptionSuspended, "the receiver wants nothing any more: " + cause.Error()}
 	case !d.more:
-		return &stoppedError{freshet.SubscriptionDisabled, fmt.Sprintf("event %s could not be delivered in %d attempts, the last of which ended with: %s", last, d.Attempt, cause)}
+		return &stoppedError{freshet.SubscriptionDisabled, fmt.Sprintf("event %s could not be delivered in %d attempts, the last of which ended with: %s%s", last, d.Attempt, cause, way)}
 	}
 	return nil
 }

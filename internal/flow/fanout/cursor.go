@@ -36,6 +36,7 @@ func (e *SlowError) Event() freshet.Event {
 const (
 	ResetExpired = "history-expired" // older than what is kept
 	ResetUnknown = "id-unknown"      // of another history, or not one of ours
+	ResetSkipped = "event-skipped"   // a stored subscription was spared an event that could not be delivered
 )
 
 // A Batch is what a follower's reader lacks.
