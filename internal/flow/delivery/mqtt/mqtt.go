@@ -15,7 +15,7 @@ type config struct {
 	wire.Server
 	Topic     string           `json:"topic" default:"{topic}" range:"1..1000" doc:"The topic at the server, in which {topic} stands for the topic's name here, and {type} for the type of the event"`
 	QoS       int              `json:"qos" default:"1" range:"0..2" doc:"The quality of service: with 1 and 2 an event counts as delivered once the server has acknowledged it, with 0 once it has answered a ping after it"`
-	Retain    bool             `json:"retain" doc:"The server keeps the last message of each topic for those who subscribe later"`
+	Retain    bool             `json:"retain" doc:"The server keeps the last message of each topic for those who subscribe later; of a snapshot topic use the mode snapshot-only then, as a patch by itself says nothing to them"`
 	ClientID  string           `json:"clientId" range:"0..256" doc:"The name of the connection at the server, which no other may use: a test while the subscription is active takes it over for a moment. Without it each connection has a name of its own"`
 	KeepAlive freshet.Duration `json:"keepAlive" default:"PT30S" range:"PT2S..PT1H" doc:"How long the connection may be silent until the server is asked for a sign of life, in whole seconds. A connection on which none comes within half as long again is given up"`
 	delivery.Persistence
