@@ -41,6 +41,7 @@ type target struct {
 	client *client
 	paced  *origin.Origin // keeps the rate; nil: there is no bound
 	valid  atomic.Bool    // the endpoint wants events
+	lacks  atomic.Bool    // that a secret cannot be had was logged
 }
 
 // newClient is a client of the endpoint's host. It speaks HTTP/1.1 and follows nothing.
@@ -196,25 +197,34 @@ func (t *target) fill(r *request, d *delivery.Delivery) {
 	}
 }
 
-// sign adds the headers of Standard Webhooks.
+// sign adds the headers of Standard Webhooks. One of several secrets that cannot be had, as while one replaces the
+// other, leaves the others in use: receivers accept any.
 func (t *target) sign(r *request, id string) error {
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
 	r.add(webhooks.HeaderID, id, false)
 	r.add(webhooks.HeaderTimestamp, timestamp, false)
 	signatures := make([]byte, 0, 128)
+	var lacking error
 	for i, s := range t.Secrets {
 		text, err := t.env.Secrets.Reveal(s)
-		if err != nil {
-			return fmt.Errorf("secrets/%d: %w", i, err)
+		var secret webhooks.Secret
+		if err == nil {
+			secret, err = webhooks.ParseSecret(text)
 		}
-		secret, err := webhooks.ParseSecret(text)
 		if err != nil {
-			return fmt.Errorf("secrets/%d: %w", i, err)
+			lacking = fmt.Errorf("secrets/%d: %w", i, err)
+			continue
 		}
-		if i > 0 {
+		if len(signatures) > 0 {
 			signatures = append(signatures, ' ')
 		}
 		signatures = secret.AppendSign(signatures, id, timestamp, r.body)
+	}
+	switch {
+	case lacking != nil && len(signatures) == 0:
+		return lacking
+	case lacking != nil && t.env.Log != nil && !t.lacks.Swap(true):
+		t.env.Log.Warn("a secret of the subscription cannot be had, and the others sign", "err", lacking)
 	}
 	if len(signatures) > 0 {
 		r.add(webhooks.HeaderSignature, string(signatures), false)

@@ -113,6 +113,10 @@ func TestOptions(t *testing.T) {
 			key, _ := webhooks.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 			return key.Verify(r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), r.Header.Get("Webhook-Signature"), []byte(`{"a":1}`), time.Now(), time.Minute) == nil
 		}},
+		"secret lacking": {`,"secrets":["env:FRESHET_TEST_NONE","env:FRESHET_TEST_HOOK"]`, func(r *http.Request) bool {
+			key, _ := webhooks.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+			return key.Verify(r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), r.Header.Get("Webhook-Signature"), []byte(`{"a":1}`), time.Now(), time.Minute) == nil
+		}},
 		"basic":  {`,"authorization":{"type":"basic","user":"u","password":"s3cret"}`, func(r *http.Request) bool { u, p, _ := r.BasicAuth(); return u == "u" && p == "s3cret" }},
 		"bearer": {`,"authorization":{"type":"bearer","token":"secret:token"}`, func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer t0ken" }},
 		"api-key": {`,"authorization":{"type":"api-key","key":"s3cret","in":"query","name":"key"}`, func(r *http.Request) bool {
@@ -134,6 +138,15 @@ func TestOptions(t *testing.T) {
 		if strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "t0ken") || strings.Contains(string(text), "czNjcmV0") {
 			t.Errorf("%s: a secret is in %s", name, text)
 		}
+	}
+}
+
+// Without any of its secrets nothing is sent.
+func TestNoSecret(t *testing.T) {
+	e := listen(t, nil, plain)
+	to := target(t, `{"url":"`+e.URL+`","secrets":["env:FRESHET_TEST_NONE","env:FRESHET_TEST_NONE2"]}`, withSecrets(env(t), settings.Vault{Env: []string{"FRESHET_TEST_*"}}))
+	if err := to.Deliver(t.Context(), message()); err == nil || !strings.Contains(err.Error(), "FRESHET_TEST_NONE") || e.count() != 0 {
+		t.Errorf("%d requests: %v", e.count(), err)
 	}
 }
 
