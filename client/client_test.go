@@ -19,7 +19,7 @@ import (
 
 func TestProblemsAreTheSentinelsOfTheirMeaning(t *testing.T) {
 	for slug, want := range map[string]error{
-		"topic-not-found": freshet.ErrNotFound, "topic-exists": freshet.ErrExists, "conflict": freshet.ErrConflict,
+		"topic-not-found": freshet.ErrNotFound, "topic-exists": freshet.ErrExists, "subscription-exists": freshet.ErrExists, "conflict": freshet.ErrConflict,
 		"precondition-failed": freshet.ErrConflict, "managed-by-file": freshet.ErrManaged, "history-gone": freshet.ErrGone,
 		"mode-not-allowed": freshet.ErrMode, "too-large": freshet.ErrTooLarge, "invalid-document": freshet.ErrFormat,
 		"not-allowed": freshet.ErrNotAllowed, "unavailable": freshet.ErrUnavailable, "topic-inactive": freshet.ErrInactive,

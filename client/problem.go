@@ -67,7 +67,7 @@ func (p *Problem) sentinel() error {
 	switch p.Slug() {
 	case "topic-not-found":
 		return freshet.ErrNotFound
-	case "topic-exists":
+	case "topic-exists", "subscription-exists":
 		return freshet.ErrExists
 	case "conflict", "precondition-failed":
 		return freshet.ErrConflict

@@ -47,6 +47,7 @@ var problems = []knownError{ //nolint:gochecknoglobals // a constant table
 	{delivery.ErrInactive, http.StatusConflict, "subscription-inactive"},
 	{delivery.ErrNothingToSkip, http.StatusConflict, "nothing-to-skip"},
 	{freshet.ErrNotFound, http.StatusNotFound, "topic-not-found"},
+	{subscriptions.ErrExists, http.StatusConflict, "subscription-exists"},
 	{freshet.ErrExists, http.StatusConflict, "topic-exists"},
 	{catalog.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},
 	{subscriptions.ErrPrecondition, http.StatusPreconditionFailed, "precondition-failed"},

@@ -65,7 +65,29 @@ func (s *system) openSubscriptions(ctx context.Context, c Config) error {
 			return &e.Topic, err
 		},
 	})
+	s.checkEvents(ctx, c.Subscriptions.Events)
 	return err
+}
+
+// checkEvents warns where the topic that is to be told that subscriptions were halted cannot be: it may be made later.
+func (s *system) checkEvents(ctx context.Context, name freshet.TopicName) {
+	if name == "" {
+		return
+	}
+	why := ""
+	switch e, err := s.catalog.Get(name); {
+	case err != nil:
+		why = "there is no such topic"
+	case e.Topic.Kind != freshet.KindEvent:
+		why = "its kind is " + string(e.Topic.Kind) + ", not event"
+	default:
+		if kind, _ := s.kinds.Lookup(e.Topic.Source.Type); !kind.Pushed {
+			why = "its source, " + e.Topic.Source.Type + ", takes nothing that is posted"
+		}
+	}
+	if why != "" {
+		s.log.WarnContext(ctx, "subscriptions.events names a topic that cannot be told of subscriptions that are halted", "topic", string(name), "reason", why)
+	}
 }
 
 // revisionAt is the revision that a topic was at at a time, and whether its history reaches back there. Where it does

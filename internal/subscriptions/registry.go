@@ -30,8 +30,11 @@ import (
 // ErrNotFound says that there is no such subscription.
 var ErrNotFound = errors.New("subscription not found")
 
+// ErrExists says that there is a subscription of that id already.
+var ErrExists error = &told{freshet.ErrExists, "subscription exists already"}
+
 // ErrPrecondition says that a subscription is not in the state that a change demands.
-var ErrPrecondition = errors.New("the subscription has another version by now: read it again")
+var ErrPrecondition error = &told{freshet.ErrConflict, "precondition failed"}
 
 // Records is a small keyed store with compare-and-set.
 type Records interface {
@@ -150,7 +153,7 @@ func (r *Registry) masked(s freshet.Subscription) freshet.Subscription {
 }
 
 // Create stores a new subscription of a topic. What it returns shows a secret that the server made, this once.
-// The error is a freshet.Invalid that lists every mistake, or freshet.ErrExists.
+// The error is a freshet.Invalid that lists every mistake, or ErrExists.
 func (r *Registry) Create(ctx context.Context, name freshet.TopicName, document []byte, dryRun bool) (freshet.Subscription, string, error) {
 	topic, err := r.Topic(name)
 	if err != nil {
@@ -178,7 +181,7 @@ func (r *Registry) Create(ctx context.Context, name freshet.TopicName, document 
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	if _, err := r.find(s.ID); err == nil {
-		return freshet.Subscription{}, "", &told{freshet.ErrExists, fmt.Sprintf("subscription %q exists already", s.ID)}
+		return freshet.Subscription{}, "", &told{ErrExists, fmt.Sprintf("subscription %q exists already", s.ID)}
 	}
 	s.CreateTimestamp = time.Now().UTC()
 	s.ModifyTimestamp = s.CreateTimestamp
@@ -232,6 +235,15 @@ func withMade(shown, given, whole json.RawMessage) json.RawMessage {
 	return text
 }
 
+// demand checks that a subscription has one of the versions; none: any.
+func (s *stored) demand(match []string) error {
+	if len(match) == 0 || slices.Contains(match, "*") || slices.Contains(match, s.version) {
+		return nil
+	}
+	return &told{ErrPrecondition, fmt.Sprintf("subscription %q has another version by now, %q: read it again", s.sub.ID, s.version)}
+}
+
+// told says in its own words what another error means here.
 type told struct {
 	meaning error
 	text    string
@@ -281,8 +293,8 @@ func (r *Registry) Patch(ctx context.Context, id freshet.SubscriptionID, patch [
 	if err != nil {
 		return freshet.Subscription{}, "", err
 	}
-	if len(match) > 0 && !slices.Contains(match, "*") && !slices.Contains(match, old.version) {
-		return freshet.Subscription{}, "", ErrPrecondition
+	if err := old.demand(match); err != nil {
+		return freshet.Subscription{}, "", err
 	}
 	topic, err := r.Topic(old.sub.Topic)
 	if err != nil {
@@ -368,8 +380,8 @@ func (r *Registry) Delete(ctx context.Context, id freshet.SubscriptionID, match 
 	if err != nil {
 		return err
 	}
-	if len(match) > 0 && !slices.Contains(match, "*") && !slices.Contains(match, old.version) {
-		return ErrPrecondition
+	if err := old.demand(match); err != nil {
+		return err
 	}
 	if dryRun {
 		return nil

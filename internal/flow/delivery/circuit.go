@@ -72,8 +72,8 @@ func (c *circuit) pause() time.Duration {
 }
 
 // report takes note of what came of an attempt; nil: it was accepted. What an endpoint refuses of one subscription, by
-// a status 4xx, says nothing of the others.
-func (c *circuits) report(endpoint string, cause error) {
+// a status 4xx, says nothing of the others. name is what people know the endpoint by.
+func (c *circuits) report(endpoint, name string, cause error) {
 	if r, ok := errors.AsType[*Refusal](cause); ok && r.Status >= 400 && r.Status < 500 && r.Status != http.StatusTooManyRequests && r.Status != http.StatusRequestTimeout {
 		return
 	}
@@ -85,7 +85,7 @@ func (c *circuits) report(endpoint string, cause error) {
 			delete(c.all, endpoint)
 			close(one.closed)
 			if one.failures >= openAfter {
-				c.log.Info("an endpoint accepts deliveries again", "endpoint", endpoint)
+				c.log.Info("an endpoint accepts deliveries again", "endpoint", name)
 			}
 		}
 		return
@@ -98,7 +98,7 @@ func (c *circuits) report(endpoint string, cause error) {
 		one.probe = time.Now().Add(one.pause())
 	}
 	if one.failures == openAfter {
-		c.log.Warn("an endpoint fails: new deliveries to it wait", "endpoint", endpoint, "failures", one.failures)
+		c.log.Warn("an endpoint fails: new deliveries to it wait", "endpoint", name, "failures", one.failures)
 	}
 }
 

@@ -20,18 +20,18 @@ func TestCircuits(t *testing.T) {
 		own := Refusedf("no")
 		own.Status = http.StatusUnauthorized
 		for range openAfter - 1 {
-			c.report("a", broken)
-			c.report("b", own)
+			c.report("a", "the a", broken)
+			c.report("b", "the b", own)
 		}
 		for range openAfter {
-			c.report("b", own)
+			c.report("b", "the b", own)
 		}
 		if !c.pass(t.Context(), "a") || !c.pass(t.Context(), "b") || c.open() != 0 {
 			t.Error("too early")
 		}
 		full := Refusedf("later")
 		full.Status = http.StatusTooManyRequests
-		c.report("a", full)
+		c.report("a", "the a", full)
 		if c.open() != 1 || !c.pass(t.Context(), "b") {
 			t.Errorf("%d are open", c.open())
 		}
@@ -53,21 +53,21 @@ func TestCircuits(t *testing.T) {
 		}
 		at(shortestProbe-time.Millisecond, 0)
 		at(time.Millisecond, 1) // and fails
-		c.report("a", broken)
+		c.report("a", "the a", broken)
 		at(2*shortestProbe-time.Millisecond, 1)
 		at(time.Millisecond, 2)
 		for range 10 {
-			c.report("a", broken)
+			c.report("a", "the a", broken)
 		}
 		at(longestProbe-time.Millisecond, 2)
 		at(time.Millisecond, 3)
-		c.report("a", nil) // one that is tried again is accepted
+		c.report("a", "the a", nil) // one that is tried again is accepted
 		at(0, 10)
 		if c.open() != 0 || len(c.all) != 0 {
 			t.Errorf("%d are open, %d are kept", c.open(), len(c.all))
 		}
 		for range openAfter {
-			c.report("a", broken)
+			c.report("a", "the a", broken)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)

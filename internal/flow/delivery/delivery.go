@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -196,6 +197,9 @@ func eventAt(ctx context.Context, f *Following, at freshet.Position, mode freshe
 		}
 	}
 	ev, err := f.Feed.AtEvent(ctx, at)
+	if errors.Is(err, freshet.ErrGone) || errors.Is(err, fanout.ErrNever) {
+		err = freshet.ErrGone // what the journal says of it helps nobody
+	}
 	if err != nil {
 		return freshet.Event{}, fmt.Errorf("event %s of topic %s: %w", at, f.Topic.Name, err)
 	}

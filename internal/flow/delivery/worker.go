@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -282,7 +283,11 @@ func (w *worker) attempt(ctx context.Context, d *Delivery) error {
 		d.wait, d.more = w.wait(d.Attempt, err)
 	}
 	if ctx.Err() == nil { // an attempt that was broken off says nothing of the endpoint
-		w.d.circuits.report(w.endpoint, err)
+		name := w.endpoint
+		if name == string(w.sub.ID) { // it is this subscription's alone
+			name = cmp.Or(d.Exchange.Request.To, name)
+		}
+		w.d.circuits.report(w.endpoint, name, err)
 	}
 	w.d.meters.attempt(w.sub.Type, err, took, len(d.Messages))
 	w.record(ctx, d, start, took, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -284,6 +285,37 @@ func TestRefusals(t *testing.T) {
 		if refusal, ok := errors.AsType[*delivery.Refusal](err); !ok || refusal.Gone || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", servers, err, want)
 		}
+	}
+}
+
+// Brokers that want TLS are told from those that cannot be reached, however they end a connection without.
+func TestPlainToTLS(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{"an alert": "\x15\x03\x03\x00\x02\x02\x46", "nothing": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = conn.Read(make([]byte, 1024))
+					_, _ = conn.Write([]byte(answer))
+					_ = conn.Close()
+				}
+			}()
+			config := fmt.Sprintf(`{"bootstrapServers":%q,"topic":"prices","timeout":"PT5S"}`, l.Addr())
+			err = brokers.Target(t, kafka.Kind(), config, delivery.FormatRaw, nil, brokers.Env(t)).Deliver(t.Context(), of(`1`))
+			if err == nil || !strings.Contains(err.Error(), "the brokers seem to speak TLS") {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -185,10 +185,20 @@ func (t *target) explain(err error) error {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return delivery.Refusedf("a record is larger than maxRequestSize or the brokers allow")
 	}
+	if !t.TLS.Enabled && wantsTLS(err) {
+		return delivery.Refusedf("the brokers seem to speak TLS at that address and port: set tls.enabled, or is it another port?")
+	}
 	if fault, ok := cluster.FaultOf(err); ok {
 		return delivery.Refusedf("%s", fault.Message)
 	}
 	return delivery.Explain(err, t.Timeout)
+}
+
+// wantsTLS says whether a broker answered what is not encrypted as servers of TLS do: by an alert (RFC 8446, 6), or by
+// the end of the connection. The client tells the one apart in its words alone.
+func wantsTLS(err error) bool {
+	ended, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return ok && strings.Contains(ended.Error(), "requires TLS") || err != nil && strings.Contains(err.Error(), "tls alert record")
 }
 
 // A flight is records on their way.
