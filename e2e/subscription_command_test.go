@@ -76,6 +76,10 @@ func TestSubscriptionCommands(t *testing.T) {
 	}
 	run("subscription", "rm", "one", "wall")
 	run("subscription", "create", "log", "--id", "two", "--type", "sse")
+	run("subscription", "create", "log", "--id", "three", "--type", "sse")
+	if dry := run("subscription", "create", "log", "--url", h.URL, "--dry-run"); strings.Contains(dry, "whsec_") {
+		t.Errorf("a dry run shows a secret that there will never be: %s", dry)
+	}
 	bad := h.URL + "/bad"
 	run("subscription", "create", "log", "--id", "stuck", "--url", bad, "--start", "beginning")
 	s.awaitSubscription("stuck", func(s subscription) bool { return s.Progress.Attempts > 0 })
@@ -87,7 +91,12 @@ func TestSubscriptionCommands(t *testing.T) {
 		{`--url: the scheme is "ftp"`, "subscription create log --url ftp://x"},
 		{`--mode: must be event, not "foo"`, "subscription create log --url http://x --mode foo"},
 		{"a webhook needs --url", "subscription create log"},
-		{"--url is for webhooks", "subscription create log --type sse --url http://x"},
+		{"--url and --header are for webhooks: subscribers of type sse come", "subscription create log --type sse --url http://x"},
+		{"--type mqtt needs a file (-f) that says how the broker is reached, such as {type: mqtt, config: {url: mqtt://", "subscription create log --type mqtt"},
+		{"--type nats needs a file (-f)", "subscription create log --type nats --url nats://x"},
+		{`--type: must be sse, websocket, webhook, kafka, mqtt, nats, amqp, not "mqt": did you mean "mqtt"?`, "subscription create log --type mqt"},
+		{"three deleted\n", "subscription rm none three nor"}, // and what is not there is an error at the end
+		{"subscription none: subscription not found: none (404)\n  subscription nor: subscription not found: nor (404)\n", "subscription rm none nor"},
 		{"subscription not found", "webhook log one"},
 		{"subscription not found", "subscription suspend one"},
 		{"--since says from when", "webhook recover one"},

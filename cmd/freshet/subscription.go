@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -80,7 +81,7 @@ func (c *cli) listSubscriptions(ctx context.Context, o client.SubscriptionOption
 		if n++; n == 1 {
 			fmt.Fprintln(w, "ID\tTOPIC\tTYPE\tMODE\tSTATUS\tLAG\tDELIVERED\tERROR")
 		}
-		fmt.Fprintln(w, strings.Join(subscriptionRow(s, time.Now()), "\t"))
+		fmt.Fprintln(w, strings.Join(subscriptionRow(s, time.Now(), c.out.isTTY), "\t"))
 	}
 	if n == 0 && !c.json {
 		c.err.printf("no subscriptions; make one with: %s subscription create TOPIC --url URL\n", c.program)
@@ -88,7 +89,8 @@ func (c *cli) listSubscriptions(ctx context.Context, o client.SubscriptionOption
 	return w.Flush()
 }
 
-func subscriptionRow(s freshet.Subscription, now time.Time) []string {
+// subscriptionRow is a line of the list. Where it is cut it is for a screen; programs get the whole.
+func subscriptionRow(s freshet.Subscription, now time.Time, cut bool) []string {
 	p := s.Progress
 	if p == nil {
 		p = &freshet.Progress{}
@@ -97,12 +99,15 @@ func subscriptionRow(s freshet.Subscription, now time.Time) []string {
 	if !p.Delivered.IsZero() {
 		cells[6] = now.Sub(p.Delivered).Truncate(time.Second).String() + " ago"
 	}
-	const enough = 80 // columns; the whole message is in get
 	switch {
+	case p.LastError != nil && (p.Attempts > 0 || p.Reason != ""): // the cause; what came of it is the status
+		cells[7] = p.LastError.Message
 	case p.Reason != "":
-		cells[7] = shorten(p.Reason, enough)
-	case p.Attempts > 0 && p.LastError != nil:
-		cells[7] = shorten(p.LastError.Message, enough)
+		cells[7] = p.Reason
+	}
+	const enough = 80 // columns; the whole message is in get
+	if cut {
+		cells[7] = shorten(cells[7], enough)
 	}
 	for i := range cells {
 		cells[i] = printable(cells[i])
@@ -210,11 +215,14 @@ func (c *cli) subscriptionDocument(f subscribeFlags) ([]byte, error) {
 		}
 		return c.readDocument(f.file)
 	}
-	if f.kind == "webhook" && f.url == "" {
+	switch comes := f.kind == "sse" || f.kind == "websocket"; {
+	case f.kind == "webhook" && f.url == "":
 		return nil, usageError{errors.New("a webhook needs --url, or a file (-f)")}
-	}
-	if f.kind != "webhook" && f.url != "" {
-		return nil, usageError{fmt.Errorf("--url is for webhooks, not for --type %s: describe it in a file (-f)", f.kind)}
+	case f.kind == "webhook":
+	case comes && (f.url != "" || len(f.headers) > 0):
+		return nil, usageError{fmt.Errorf("--url and --header are for webhooks: subscribers of type %s come for their events, to /live/TOPIC?subscription=ID", f.kind)}
+	case !comes && slices.Contains(freshet.SubscriberTypes(), f.kind):
+		return nil, usageError{fmt.Errorf("--type %s needs a file (-f) that says how the broker is reached, such as %s", f.kind, brokerExample(f.kind))}
 	}
 	headers, err := parseHeaders(f.headers)
 	if err != nil {
@@ -234,6 +242,17 @@ func (c *cli) subscriptionDocument(f subscribeFlags) ([]byte, error) {
 		document["config"] = config
 	}
 	return json.Marshal(document)
+}
+
+// brokerExample is the document of a subscription of a type, with what is required, on one line of YAML.
+func brokerExample(kind string) string {
+	config := map[string]string{
+		"kafka": "bootstrapServers: kafka.example:9092, topic: prices",
+		"mqtt":  "url: mqtt://mqtt.example:1883",
+		"nats":  "servers: nats://nats.example:4222",
+		"amqp":  "url: amqp://rabbitmq.example:5672",
+	}[kind]
+	return "{type: " + kind + ", config: {" + config + "}}"
 }
 
 func (c *cli) subscriptionStatus(use, short string, status freshet.SubscriptionStatus) *cobra.Command {

@@ -175,17 +175,26 @@ func (c *cli) topicRemove() *cobra.Command {
 	}
 }
 
-// each does something to topics, or other things, and says of each what became of it.
+// each does something to topics, or other things, and says of each what became of it. What fails with one keeps it
+// from none of the others, unless no server answers.
 func (c *cli) each(names []string, what string, do func(name string) error) error {
+	var failed []error
 	for _, name := range names {
-		if err := do(name); err != nil {
-			return err
+		err := do(name)
+		if err == nil {
+			err = c.report(name, what)
 		}
-		if err := c.report(name, what); err != nil {
-			return err
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if _, answered := errors.AsType[*client.Problem](err); err != nil && !answered {
+			break
 		}
 	}
-	return nil
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return errors.Join(failed...)
 }
 
 // report says what became of something.

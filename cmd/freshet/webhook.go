@@ -109,7 +109,7 @@ func (c *cli) exchanges(ctx context.Context, id freshet.SubscriptionID, o client
 		if n++; n == 1 && !bodies {
 			fmt.Fprintln(w, "TIME\tEVENT\tATTEMPT\tOUTCOME\tSTATUS\tTOOK\tNEXT\tERROR")
 		}
-		fmt.Fprintln(w, strings.Join(exchangeRow(e), "\t"))
+		fmt.Fprintln(w, strings.Join(exchangeRow(e, time.Now()), "\t"))
 		if bodies {
 			fmt.Fprintln(w, wire(e))
 		}
@@ -120,7 +120,7 @@ func (c *cli) exchanges(ctx context.Context, id freshet.SubscriptionID, o client
 	return w.Flush()
 }
 
-func exchangeRow(e freshet.Exchange) []string {
+func exchangeRow(e freshet.Exchange, now time.Time) []string {
 	cells := []string{e.Start.Local().Format("2006-01-02 15:04:05"), e.EventID, strconv.Itoa(e.Attempt), e.Outcome, "-", fmt.Sprintf("%.0f ms", e.Millis), "-", "-"}
 	if e.Purpose != "event" {
 		cells[3] += " (" + e.Purpose + ")"
@@ -129,7 +129,10 @@ func exchangeRow(e freshet.Exchange) []string {
 		cells[4] = strconv.Itoa(e.Response.Status)
 	}
 	if !e.Next.IsZero() {
-		cells[6] = e.Next.Local().Format("15:04:05")
+		cells[6] = e.Next.Local().Format(time.TimeOnly)
+		if day := e.Next.Local().Format(time.DateOnly); day != now.Local().Format(time.DateOnly) {
+			cells[6] = day + " " + cells[6]
+		}
 	}
 	if e.Error != "" {
 		cells[7] = e.Error
@@ -171,7 +174,7 @@ func (c *cli) attempted(e freshet.Exchange, err error) error {
 	if c.json {
 		err = c.writeJSON(e)
 	} else {
-		_, err = fmt.Fprintln(c.out, strings.Join(exchangeRow(e), "  "))
+		_, err = fmt.Fprintln(c.out, strings.Join(exchangeRow(e, time.Now()), "  "))
 	}
 	if err == nil && e.Outcome == freshet.OutcomeFailed {
 		return fmt.Errorf("not delivered: %s", e.Error)
