@@ -114,9 +114,9 @@ func TestResumedAttemptsBeginAnew(t *testing.T) {
 		if r.URL.Path == "/gone" {
 			return http.StatusGone
 		}
-		return http.StatusTeapot
+		return http.StatusBadGateway
 	})
-	rec.subscribe(t, base, "log", "bad", `"retries":["PT0.01S","PT0.01S"]`)
+	rec.subscribe(t, base, "log", "bad", `"retries":["PT0.01S","PT0.01S","PT0.01S","PT0.01S","PT0.01S"]`)
 	rec.subscribe(t, base, "log", "later", `"retries":["PT1H"]`)
 	rec.subscribe(t, base, "log", "gone", `"retries":["PT1H"]`)
 	post(t, base+"/live/log", `1`)
@@ -130,10 +130,11 @@ func TestResumedAttemptsBeginAnew(t *testing.T) {
 			t.Errorf("%s: %+v", tt.id, s.Progress)
 		}
 	}
+	began := time.Now()
 	change(t, "PATCH", at+"bad", `{"status":"active"}`, http.StatusOK)
 	awaited(t, at+"bad", isStatus("disabled"))
-	if n := strings.Count(rec.all(), "/bad"); n != 6 {
-		t.Errorf("%d attempts, want 3 and 3 more", n)
+	if n, took := strings.Count(rec.all(), "/bad"), time.Since(began); n != 12 || took > 4*time.Second {
+		t.Errorf("%d attempts after %v, want 6 and 6 more, at once", n, took)
 	}
 	if s := awaited(t, at+"later", func(s freshet.Subscription) bool { return s.Progress.Attempts == 1 }); s.Progress.Next.Before(time.Now()) {
 		t.Errorf("what is tried again: %+v", s.Progress)

@@ -60,6 +60,15 @@ func (c *circuits) pass(ctx context.Context, endpoint string) bool {
 	return false
 }
 
+// ask lets one first attempt be made at an endpoint now, as somebody wants to know.
+func (c *circuits) ask(endpoint string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.all[endpoint]; one != nil {
+		one.probe = time.Now()
+	}
+}
+
 // pause is how long first attempts are held back, more with each failure.
 func (c *circuit) pause() time.Duration {
 	pause := shortestProbe

@@ -51,6 +51,7 @@ func TestCircuits(t *testing.T) {
 				t.Errorf("%d passed, want %d", got, want)
 			}
 		}
+		c.ask("b") // of which nothing is known
 		at(shortestProbe-time.Millisecond, 0)
 		at(time.Millisecond, 1) // and fails
 		c.report("a", "the a", broken)
@@ -68,6 +69,10 @@ func TestCircuits(t *testing.T) {
 		}
 		for range openAfter {
 			c.report("a", "the a", broken)
+		}
+		c.ask("a")
+		if began := time.Now(); !c.pass(t.Context(), "a") || time.Since(began) > 0 {
+			t.Error("somebody asks, and waits")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)

@@ -87,11 +87,12 @@ func (d *Deliveries) Put(s *freshet.Subscription) error {
 		e.endStreams(fmt.Errorf("%w: %s is %s", ErrInactive, s.ID, s.Status))
 		return nil
 	}
-	return d.startLocked(e)
+	return d.startLocked(e, resumed)
 }
 
-// startLocked has a subscription delivered to, if it is one that is sent to: other subscribers come themselves.
-func (d *Deliveries) startLocked(e *entry) error {
+// startLocked has a subscription delivered to, if it is one that is sent to: other subscribers come themselves. Where
+// somebody has just asked for that it does not wait for an endpoint that fails.
+func (d *Deliveries) startLocked(e *entry, asked bool) error {
 	kind, ok := d.Kinds.Lookup(e.sub.Type)
 	if !ok || d.base.Err() != nil {
 		return nil
@@ -99,6 +100,9 @@ func (d *Deliveries) startLocked(e *entry) error {
 	w, err := d.newWorker(kind, e.sub)
 	if err != nil {
 		return err
+	}
+	if asked {
+		d.circuits.ask(w.endpoint)
 	}
 	ctx, stop := context.WithCancel(d.base)
 	w.stop, e.worker = stop, w

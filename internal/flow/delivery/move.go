@@ -106,7 +106,7 @@ func (d *Deliveries) moveTo(id freshet.SubscriptionID, to func(place) (place, er
 		stored = d.places.set(e.sub.Topic, id, next)
 	}
 	if active {
-		err = errors.Join(err, d.startLocked(e))
+		err = errors.Join(err, d.startLocked(e, true))
 	}
 	return stored, err
 }
