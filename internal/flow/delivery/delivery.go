@@ -138,11 +138,24 @@ func (e *entry) halt() {
 	e.worker = nil
 }
 
-// halted is called by a worker that has ended by itself.
+// halted is called by a worker that has ended by itself. That another has taken its place meanwhile, as somebody
+// resumed the subscription or had it skip what failed, is the newer wish.
 func (d *Deliveries) halted(w *worker, why *stoppedError) {
 	w.log.WarnContext(d.base, "the subscription gets nothing any more", "status", string(why.status), "reason", why.reason)
 	d.meters.halted.WithLabelValues(w.sub.Type, string(why.status)).Inc()
-	d.halts.Go(func() { d.Halted(w.sub.ID, why.status, why.reason) })
+	d.halts.Go(func() {
+		if d.isCurrent(w) {
+			d.Halted(w.sub.ID, why.status, why.reason)
+		}
+	})
+}
+
+// isCurrent says whether no other worker has taken the place of one. While the deliveries are closed none does.
+func (d *Deliveries) isCurrent(w *worker) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.all[w.sub.ID]
+	return d.base.Err() != nil || e != nil && e.worker == w
 }
 
 // Remove ends a subscription and forgets where it was.
