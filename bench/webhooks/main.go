@@ -208,14 +208,17 @@ func send(url string, body []byte, want int) error {
 	return nil
 }
 
-// processorTime is what a process has used, in µs.
-func processorTime(pid int) float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
+// processorTime is what a process has used, in µs: that of its threads, which the scheduler counts to the nanosecond.
+func processorTime(pid int) (sum float64) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		spent, _, _ := strings.Cut(string(text), " ")
+		ns, _ := strconv.ParseFloat(spent, 64)
+		sum += ns / 1000
 	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) * 10_000 // ticks of a hundredth of a second
+	return sum
 }

@@ -149,6 +149,9 @@ func TestLanes(t *testing.T) {
 			t.Errorf("one that answers waited %v", time.Since(start))
 		}
 		leave()
+		if leave, ok = l.enter(t.Context(), false); !ok {
+			t.Fatal("no place")
+		}
 		leave()
 		time.Sleep(time.Second)
 		if len(l.fast) != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,7 @@ import (
 // slow lane, so that receivers that hang do not hold up those that answer.
 type lanes struct {
 	fast, slow chan struct{}
+	seats      sync.Pool // of *seat
 }
 
 const (
@@ -21,10 +23,11 @@ const (
 )
 
 func newLanes() *lanes {
-	return &lanes{make(chan struct{}, fastEach*runtime.GOMAXPROCS(0)), make(chan struct{}, slowInAll)}
+	return &lanes{fast: make(chan struct{}, fastEach*runtime.GOMAXPROCS(0)), slow: make(chan struct{}, slowInAll)}
 }
 
-// enter waits for a place; slow says that the last attempt took long. leave gives it up. False: ctx has ended.
+// enter waits for a place; slow says that the last attempt took long. leave gives it up, and is to be called once.
+// False: ctx has ended.
 func (l *lanes) enter(ctx context.Context, slow bool) (leave func(), ok bool) {
 	lane := l.fast
 	if slow {
@@ -38,10 +41,40 @@ func (l *lanes) enter(ctx context.Context, slow bool) (leave func(), ok bool) {
 	if slow {
 		return func() { <-lane }, true
 	}
-	free := sync.OnceFunc(func() { <-lane })
-	timer := time.AfterFunc(slowAfter, free)
-	return func() {
-		timer.Stop()
-		free()
-	}, true
+	s, ok := l.seats.Get().(*seat)
+	if !ok {
+		s = l.newSeat()
+	}
+	s.taken.Store(true)
+	s.timer.Reset(slowAfter)
+	return s.leave, true
+}
+
+// A seat is a place in the fast lane, for as long as its attempt is fast. It is used again: there are thousands a
+// second.
+type seat struct {
+	lanes *lanes
+	timer *time.Timer
+	taken atomic.Bool
+	leave func()
+}
+
+func (l *lanes) newSeat() *seat {
+	s := &seat{lanes: l}
+	s.timer = time.AfterFunc(time.Hour, s.free)
+	s.timer.Stop()
+	s.leave = func() {
+		again := s.timer.Stop() // else free may be under way
+		s.free()
+		if again {
+			l.seats.Put(s)
+		}
+	}
+	return s
+}
+
+func (s *seat) free() {
+	if s.taken.CompareAndSwap(true, false) {
+		<-s.lanes.fast
+	}
 }

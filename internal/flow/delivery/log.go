@@ -28,6 +28,7 @@ type LogConfig struct {
 const (
 	segments   = 8                      // files that the log is divided into, the unit in which it forgets
 	written    = 200 * time.Millisecond // after which an exchange is in its file: a crash loses no more of the log
+	gathered   = 256 << 10              // bytes that are written before
 	longestRow = 1 << 20
 	suffix     = ".ndjson"
 )
@@ -65,8 +66,10 @@ func (l *Log) Add(e *Exchange) error {
 	}
 	l.last = max(l.last+1, time.Now().UnixMicro())
 	e.ID = strconv.FormatInt(l.last, 36)
-	l.pending = append(l.rows.append(l.pending, e), '\n')
-	if l.flush == nil {
+	if l.pending = append(l.rows.append(l.pending, e), '\n'); len(l.pending) > gathered {
+		l.writeLocked()
+	}
+	if l.flush == nil && len(l.pending) > 0 {
 		l.flush = time.AfterFunc(written, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -98,7 +101,7 @@ func (l *Log) writeLocked() {
 		}
 	}
 	if l.pending = l.pending[:0]; cap(l.pending) > longestRow {
-		l.pending = nil // there was more to write than usual
+		l.pending = nil // a row was longer than they are usually
 	}
 }
 

@@ -79,10 +79,7 @@ func (c *client) do(r *request, timeout time.Duration) (*answer, error) {
 
 // write sends a request at once: what is plain from where it is, what is encrypted in as few records as it can be.
 func (c *client) write(one *conn, r *request) error {
-	pooled, ok := c.pool.heads.Get().(*[]byte)
-	if !ok {
-		pooled = new([]byte)
-	}
+	pooled := c.pool.head()
 	defer c.pool.heads.Put(pooled)
 	head := r.append((*pooled)[:0], false)
 	if c.secure != nil {

@@ -3,7 +3,10 @@ package webhook
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"freshet/internal/flow/delivery"
 )
 
 const (
@@ -17,6 +20,8 @@ type pool struct {
 	readers sync.Pool // of *egress.Answers: only a connection in use needs one
 	heads   sync.Pool // of *[]byte, likewise
 
+	last atomic.Pointer[keptBody]
+
 	mu    sync.Mutex
 	hosts map[string]*host
 	sweep *time.Timer // nil: none is idle
@@ -26,6 +31,31 @@ type pool struct {
 type host struct {
 	clients int
 	idle    []*conn // the one used last at the end
+}
+
+// head is room for a header. It is to be put into heads again.
+func (p *pool) head() *[]byte {
+	if room, ok := p.heads.Get().(*[]byte); ok {
+		return room
+	}
+	return new([]byte)
+}
+
+// A keptBody is as much of a body as the log of exchanges has of it.
+type keptBody struct {
+	body []byte
+	text string
+}
+
+// kept is what the log has of a body. Many subscriptions are sent the same one, which nobody changes.
+func (p *pool) kept(body []byte) string {
+	last := p.last.Load()
+	if last != nil && len(body) > 0 && len(last.body) == len(body) && &last.body[0] == &body[0] {
+		return last.text
+	}
+	last = &keptBody{body, delivery.KeepRequest(body)}
+	p.last.Store(last)
+	return last.text
 }
 
 // join says that a client uses the connections of a key, until it says that it leaves them.

@@ -115,8 +115,11 @@ func (t *target) post(ctx context.Context, d *delivery.Delivery) (again bool, er
 // exchange makes a request, and writes it and its answer down.
 func (t *target) exchange(r *request, d *delivery.Delivery) (*answer, error) {
 	at := &d.Exchange.Request
-	at.Method, at.Headers = r.method, string(r.append(make([]byte, 0, 1<<10), true))
-	at.Body, at.Size = delivery.KeepRequest(r.body), len(r.body)
+	head := t.client.pool.head()
+	*head = r.append((*head)[:0], true)
+	at.Method, at.Headers = r.method, string(*head)
+	t.client.pool.heads.Put(head)
+	at.Body, at.Size = t.client.pool.kept(r.body), len(r.body)
 	a, err := t.client.do(r, time.Duration(t.Timeout))
 	if err != nil {
 		return nil, explain(err, t.Timeout)
