@@ -136,37 +136,46 @@ func TestPlacesPersist(t *testing.T) {
 func TestLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLanes()
+		release := make(chan struct{})
+		var hanging sync.WaitGroup
 		for range cap(l.fast) * 3 {
-			leave, ok := l.enter(t.Context(), false)
-			if !ok {
-				t.Fatal("no place")
-			}
-			defer leave() // it hangs
+			hanging.Go(func() {
+				l.run(t.Context(), false, func(leave func()) {
+					<-release
+					leave()
+				})
+			})
 		}
+		synctest.Wait()
 		start := time.Now()
-		leave, ok := l.enter(t.Context(), false)
-		if !ok || time.Since(start) > slowAfter {
+		if !l.run(t.Context(), false, func(leave func()) { leave() }) || time.Since(start) > 3*slowAfter {
 			t.Errorf("one that answers waited %v", time.Since(start))
 		}
-		leave()
-		if leave, ok = l.enter(t.Context(), false); !ok {
-			t.Fatal("no place")
+		close(release)
+		hanging.Wait()
+		for range cap(l.fast) * 3 { // over seats that are used again
+			l.run(t.Context(), false, func(leave func()) { leave() })
 		}
-		leave()
-		time.Sleep(time.Second)
-		if len(l.fast) != 0 {
-			t.Errorf("%d places are taken", len(l.fast))
+		ran := false
+		if !l.run(t.Context(), true, func(leave func()) { ran = true; leave() }) || !ran || len(l.fast) != 0 || len(l.slow) != 0 {
+			t.Errorf("%d and %d places are taken", len(l.fast), len(l.slow))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range cap(l.fast) + 1 {
-			if leave, ok := l.enter(ctx, false); ok {
-				defer leave()
-				continue
-			}
-			return
+		release = make(chan struct{})
+		for range cap(l.fast) {
+			hanging.Go(func() { l.run(t.Context(), false, func(func()) { <-release }) })
 		}
-		t.Error("one whose context has ended waits")
+		synctest.Wait()
+		if l.run(ctx, false, func(func()) { t.Error("one whose context has ended is made") }) {
+			t.Error("one whose context has ended does not wait")
+		}
+		close(release)
+		hanging.Wait()
+		if len(l.fast) != 0 {
+			t.Errorf("%d places are taken of attempts that are over", len(l.fast))
+		}
+		time.Sleep(2 * idleAfter) // nobody is left
 	})
 }
 

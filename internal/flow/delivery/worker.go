@@ -268,10 +268,15 @@ func (w *worker) attempt(ctx context.Context, d *Delivery) error {
 	w.mu.Lock()
 	slow := w.slow
 	w.mu.Unlock()
-	leave, ok := w.d.lanes.enter(ctx, slow)
-	if !ok {
+	var err error
+	if !w.d.lanes.run(ctx, slow, func(leave func()) { err = w.attemptNow(ctx, d, leave) }) {
 		return ctx.Err()
 	}
+	return err
+}
+
+// attemptNow makes an attempt that has its place in a lane.
+func (w *worker) attemptNow(ctx context.Context, d *Delivery, leave func()) error {
 	start := time.Now()
 	err := w.target.Deliver(ctx, d)
 	took := time.Since(start)
