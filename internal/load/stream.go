@@ -29,6 +29,9 @@ type stream struct {
 // maxBlock bounds what one event may take.
 const maxBlock = 80 << 20
 
+// blank is how most servers end an event.
+var blank = []byte("\n\n") //nolint:gochecknoglobals // a constant
+
 var errBlock = errors.New("an event longer than 80 MiB")
 
 // A sink is told of events.
@@ -36,21 +39,26 @@ type sink interface{ event(ev *event) }
 
 // feed takes what came and tells to of each event that it completes.
 func (s *stream) feed(b []byte, to sink) error {
-	if len(s.rest) == 0 {
+	for len(s.rest) > 0 && len(b) > 0 && s.failed == nil {
+		n := len(b)
+		if at := bytes.Index(b, blank); at >= 0 && !s.socket { // of the events after this one nothing is copied
+			n = at + len(blank)
+		}
+		s.rest, b = append(s.rest, b[:n]...), b[n:]
+		used := s.complete(s.rest, to)
+		switch left := len(s.rest) - used; {
+		case left > maxBlock:
+			return errBlock
+		case left == 0:
+			s.rest = nil // thousands of streams wait, and few are in the middle of an event
+		case used > 0:
+			s.rest = append([]byte(nil), s.rest[used:]...)
+		}
+	}
+	if len(b) > 0 && s.failed == nil {
 		if used := s.complete(b, to); used < len(b) {
 			s.rest = append(s.rest, b[used:]...)
 		}
-		return s.failed
-	}
-	s.rest = append(s.rest, b...)
-	used := s.complete(s.rest, to)
-	switch left := len(s.rest) - used; {
-	case left > maxBlock:
-		return errBlock
-	case left == 0:
-		s.rest = nil // thousands of streams wait, and few are in the middle of an event
-	case used > 0:
-		s.rest = append([]byte(nil), s.rest[used:]...)
 	}
 	return s.failed
 }

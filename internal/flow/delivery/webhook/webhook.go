@@ -20,7 +20,7 @@ import (
 type config struct {
 	URL           settings.URL               `json:"url" required:"true" address:"true" doc:"Where events are posted to, http or https. Redirects are not followed"`
 	Headers       settings.Headers           `json:"headers" doc:"Sent with each request"`
-	Secrets       []settings.Secret          `json:"secrets" range:"0..2" doc:"By which requests are signed, as whsec_ and base64. Where the member is left out the server makes one, and shows it in the answer that creates the subscription, and never again. Two of them sign while one replaces the other, as far as they can be had: receivers accept either. An empty list: requests are not signed"`
+	Secrets       []settings.Secret          `json:"secrets" range:"0..2" doc:"By which requests are signed, as whsec_ and base64. Where the member is left out the server makes one, and shows it in the answer to what made it, and never again. Two of them sign while one replaces the other, as far as they can be had: receivers accept either. An empty list: requests are not signed"`
 	Authorization *credentials.Authorization `json:"authorization" doc:"By what else requests are known, such as a token that OAuth 2.0 gives"`
 	TLS           source.TLS                 `json:"tls" doc:"How connections are encrypted, beyond what is usual; https in url turns TLS on"`
 	Timeout       freshet.Duration           `json:"timeout" default:"PT15S" range:"PT0.1S..PT1M" doc:"How long an attempt may take"`

@@ -314,18 +314,24 @@ func join(b fanout.Batch, p *Protocol) []byte {
 	if len(b.Entries) == 1 {
 		return b.Entries[0].Frame(p.Form, p.Encode)
 	}
-	if p.Inner != nil && len(b.Entries) > 1 {
-		return p.Wrap(join(b, p.Inner))
+	one := p
+	if p.Inner != nil {
+		one = p.Inner
 	}
 	size := 0
 	for _, e := range b.Entries {
-		size += len(e.Frame(p.Form, p.Encode))
+		size += len(e.Frame(one.Form, one.Encode))
 	}
-	all := make([]byte, 0, size)
+	var before, after string
+	if p.Inner != nil && size > 0 {
+		before, after = p.Wrap(size)
+	}
+	all := make([]byte, 0, len(before)+size+len(after))
+	all = append(all, before...)
 	for _, e := range b.Entries {
-		all = append(all, e.Frame(p.Form, p.Encode)...)
+		all = append(all, e.Frame(one.Form, one.Encode)...)
 	}
-	return all
+	return append(all, after...)
 }
 
 // happened takes note of what the kernel says of a connection.

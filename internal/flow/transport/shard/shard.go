@@ -28,12 +28,12 @@ import (
 type Protocol struct {
 	Form      fanout.Form
 	Encode    func(freshet.Event) []byte
-	Inner     *Protocol                 // how events are written that share one Wrap; nil: each is written by itself
-	Wrap      func([]byte) []byte       // around what several events are, as Inner has them
-	Greet     func(reset string) []byte // before the first event, inside its frame; and before one that is a reset
-	Beat      []byte                    // after a silence of Heartbeat
-	Answered  bool                      // the reader answers a Beat: it gets one each Heartbeat, and is cut where it said nothing since the last
-	End       func(cause error) []byte  // the last that a reader is sent
+	Inner     *Protocol                             // how events are written that share one Wrap; nil: each is written by itself
+	Wrap      func(size int) (before, after string) // around so many bytes that several events are, as Inner has them
+	Greet     func(reset string) []byte             // before the first event, inside its frame; and before one that is a reset
+	Beat      []byte                                // after a silence of Heartbeat
+	Answered  bool                                  // the reader answers a Beat: it gets one each Heartbeat, and is cut where it said nothing since the last
+	End       func(cause error) []byte              // the last that a reader is sent
 	Heartbeat time.Duration
 	Stalled   time.Duration // a reader that takes nothing for so long is cut
 }

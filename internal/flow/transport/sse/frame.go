@@ -57,8 +57,12 @@ const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 // chunk is b as a chunk of the chunked transfer coding (RFC 9112, 7.1).
 func chunk(b []byte) []byte {
-	c := strconv.AppendInt(make([]byte, 0, len(b)+16), int64(len(b)), 16)
-	c = append(c, "\r\n"...)
-	c = append(c, b...)
-	return append(c, "\r\n"...)
+	before, after := aroundChunk(len(b))
+	c := append(make([]byte, 0, len(before)+len(b)+len(after)), before...)
+	return append(append(c, b...), after...)
+}
+
+// aroundChunk is what stands around so many bytes in a chunk.
+func aroundChunk(size int) (before, after string) {
+	return strconv.FormatInt(int64(size), 16) + "\r\n", "\r\n"
 }

@@ -90,8 +90,8 @@ func (s *Streams) dialect(c Config, encode func(freshet.Event) []byte, plain, gz
 		chunks:    s.protocol(c, encode, chunks, chunk),
 		gzipChunk: s.protocol(c, encode, gzipChunk, func(b []byte) []byte { return chunk(s.deflater.Deflate(b)) }),
 	}
-	d.chunks.Inner, d.chunks.Wrap = d.plain, chunk
-	d.gzipChunk.Inner, d.gzipChunk.Wrap = d.gzip, chunk
+	d.chunks.Inner, d.chunks.Wrap = d.plain, aroundChunk
+	d.gzipChunk.Inner, d.gzipChunk.Wrap = d.gzip, aroundChunk
 	return d
 }
 
