@@ -52,7 +52,7 @@ func New(c Config) *Client {
 	userAgent := "Freshet/" + cmp.Or(c.Version, "dev") + " (+https://freshet.dev)"
 	return &Client{
 		dialer:    dialer,
-		plain:     &plain{dial: dialer.DialContext},
+		plain:     &plain{dial: dialer.DialContext, idle: Idle[*plainConn]{Most: maxIdle, MostEach: maxIdlePerHost}},
 		userAgent: userAgent, named: []string{userAgent},
 		transport: &http.Transport{
 			DialContext:            dialer.DialContext,
@@ -128,7 +128,7 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 // Close ends the connections that are not in use. The client remains usable.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
-	c.plain.close(0)
+	c.plain.idle.Close(0)
 }
 
 // ParseURL returns the URL if a Client could be asked for it: absolute, http or https, with a host

@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
-	"time"
 )
 
 // A plain carries requests over HTTP/1.1 without TLS, as most of those to the next rack are. The transport of net/http
@@ -17,17 +15,12 @@ import (
 // upstream answers with 304; here the goroutine that asks writes and reads itself.
 type plain struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-
-	mu    sync.Mutex
-	idle  map[string][]*plainConn // by address, the one used last at the end
-	count int                     // of all of them
-	sweep *time.Timer             // nil: there are none
+	idle Idle[*plainConn] // by address
 }
 
 const (
 	maxIdle        = 1000
-	maxIdlePerHost = 64 // many topics of one API, each polled every few seconds
-	idleFor        = 90 * time.Second
+	maxIdlePerHost = 64       // many topics of one API, each polled every few seconds
 	maxPlainBody   = 64 << 10 // of a request; what is larger may be answered while it is still being written
 )
 
@@ -86,8 +79,8 @@ func addressOf(u *url.URL) string {
 // conn is a connection that was kept, or else a new one.
 func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bool, err error) {
 	for {
-		c := p.take(address)
-		if c == nil {
+		c, ok := p.idle.Take(address)
+		if !ok {
 			break
 		}
 		if !c.stale() {
@@ -105,73 +98,13 @@ func (p *plain) conn(ctx context.Context, address string) (c *plainConn, kept bo
 	return c, false, nil
 }
 
-func (p *plain) take(address string) *plainConn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := p.idle[address]
-	if len(all) == 0 {
-		return nil
-	}
-	c := all[len(all)-1]
-	all[len(all)-1] = nil
-	p.idle[address] = all[:len(all)-1]
-	p.count--
-	return c
-}
-
-// keep keeps a connection for the next request.
-func (p *plain) keep(c *plainConn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.count >= maxIdle || len(p.idle[c.address]) >= maxIdlePerHost {
-		_ = c.Close()
-		return
-	}
-	if p.idle == nil {
-		p.idle = map[string][]*plainConn{}
-	}
-	c.since = time.Now()
-	p.idle[c.address] = append(p.idle[c.address], c)
-	p.count++
-	if p.sweep == nil {
-		p.sweep = time.AfterFunc(idleFor, func() { p.close(idleFor) })
-	}
-}
-
-// close ends the connections that have been idle for so long.
-func (p *plain) close(idle time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for address, all := range p.idle {
-		all = slices.DeleteFunc(all, func(c *plainConn) bool {
-			old := time.Since(c.since) >= idle
-			if old {
-				_ = c.Close()
-				p.count--
-			}
-			return old
-		})
-		if p.idle[address] = all; len(all) == 0 {
-			delete(p.idle, address)
-		}
-	}
-	if p.sweep != nil {
-		p.sweep.Stop()
-		p.sweep = nil
-	}
-	if p.count > 0 {
-		p.sweep = time.AfterFunc(idleFor/2, func() { p.close(idleFor) })
-	}
-}
-
 // A plainConn is a connection, of one request at a time.
 type plainConn struct {
 	net.Conn
 	pool    *plain
 	address string
 	answers Answers
-	out     []byte    // a request; its room is used again
-	since   time.Time // when it was kept
+	out     []byte // a request; its room is used again
 	stale   func() bool
 	cut     func() // ends it
 }
@@ -251,7 +184,7 @@ func (b *plainBody) end(whole bool) {
 	}
 	b.ended = true
 	if b.stop() && whole && b.keep && b.conn.answers.Empty() {
-		b.conn.pool.keep(b.conn)
+		b.conn.pool.idle.Keep(b.conn.address, b.conn)
 		return
 	}
 	_ = b.conn.Close()

@@ -34,11 +34,13 @@ type client struct {
 // A conn is a connection, of one request at a time.
 type conn struct {
 	net.Conn
-	raw   net.Conn  // below TLS
-	since time.Time // when it was kept
+	raw   net.Conn // below TLS
 	parts [2][]byte
 	both  net.Buffers
 }
+
+// Close ends the connection without a word, which would take its time.
+func (c *conn) Close() error { return c.raw.Close() }
 
 // do makes one request, and reads its answer as far as is wanted. Errors say nothing of the address.
 func (c *client) do(r *request, timeout time.Duration) (*answer, error) {
@@ -100,12 +102,12 @@ func (c *client) write(one *conn, r *request) error {
 // one meanwhile: later nobody could tell whether the endpoint had the request.
 func (c *client) conn(until time.Time) (*conn, error) {
 	for {
-		one := c.pool.take(c.key)
-		if one == nil {
+		one, ok := c.pool.idle.Take(c.key)
+		if !ok {
 			return c.connect(until)
 		}
 		if egress.Stale(one.raw) {
-			_ = one.raw.Close()
+			_ = one.Close()
 			continue
 		}
 		if err := c.use(one); err != nil {
@@ -120,7 +122,7 @@ func (c *client) use(one *conn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		_ = one.raw.Close()
+		_ = one.Close()
 		return net.ErrClosed
 	}
 	c.inUse[one] = struct{}{}
@@ -158,9 +160,11 @@ func (c *client) leave(one *conn, keep bool) {
 	c.mu.Lock()
 	delete(c.inUse, one)
 	c.mu.Unlock()
-	if !keep || !c.pool.keep(c.key, one) {
-		_ = one.raw.Close()
+	if !keep {
+		_ = one.Close()
+		return
 	}
+	c.pool.keep(c.key, one)
 }
 
 // close ends the requests that are under way, and the connections that nobody else uses.
@@ -172,7 +176,7 @@ func (c *client) close() {
 	}
 	c.closed = true
 	for one := range c.inUse {
-		_ = one.raw.Close()
+		_ = one.Close()
 	}
 	c.pool.leave(c.key)
 }

@@ -1,36 +1,30 @@
 package webhook
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"freshet/internal/egress"
 	"freshet/internal/flow/delivery"
 )
 
-const (
-	idleFor     = 90 * time.Second
-	idleOfAHost = 128 // connections that are kept for one host
-)
+// idleOfAHost is how many connections are kept for one host.
+const idleOfAHost = 128
 
 // A pool keeps connections that are idle. Subscriptions to the same host share them: hundreds that deliver at once
 // need as many as there are requests under way, and those have just been used.
 type pool struct {
 	readers sync.Pool // of *egress.Answers: only a connection in use needs one
 	heads   sync.Pool // of *[]byte, likewise
+	last    atomic.Pointer[keptBody]
+	idle    egress.Idle[*conn] // by key
 
-	last atomic.Pointer[keptBody]
-
-	mu    sync.Mutex
-	hosts map[string]*host
-	sweep *time.Timer // nil: none is idle
+	mu      sync.Mutex
+	clients map[string]int // that use the connections of a key
 }
 
-// A host is where connections lead that are interchangeable.
-type host struct {
-	clients int
-	idle    []*conn // the one used last at the end
+func newPool() *pool {
+	return &pool{idle: egress.Idle[*conn]{MostEach: idleOfAHost}, clients: map[string]int{}}
 }
 
 // head is room for a header. It is to be put into heads again.
@@ -62,75 +56,25 @@ func (p *pool) kept(body []byte) string {
 func (p *pool) join(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil {
-		if p.hosts == nil {
-			p.hosts = map[string]*host{}
-		}
-		h = &host{}
-		p.hosts[key] = h
-	}
-	h.clients++
+	p.clients[key]++
 }
 
 func (p *pool) leave(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h.clients--; h.clients > 0 {
+	if p.clients[key]--; p.clients[key] == 0 {
+		delete(p.clients, key)
+		p.idle.CloseAll(key)
+	}
+}
+
+// keep keeps a connection, or ends it where it is not wanted any more.
+func (p *pool) keep(key string, one *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[key] == 0 {
+		_ = one.Close()
 		return
 	}
-	for _, one := range h.idle {
-		_ = one.raw.Close()
-	}
-	delete(p.hosts, key)
-}
-
-// take is the connection that was used last; nil: there is none.
-func (p *pool) take(key string) *conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil || len(h.idle) == 0 {
-		return nil
-	}
-	n := len(h.idle) - 1
-	one := h.idle[n]
-	h.idle = slices.Delete(h.idle, n, n+1)
-	return one
-}
-
-// keep keeps a connection; false: it is not wanted any more.
-func (p *pool) keep(key string, one *conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil || len(h.idle) >= idleOfAHost {
-		return false
-	}
-	one.since = time.Now()
-	h.idle = append(h.idle, one)
-	if p.sweep == nil {
-		p.sweep = time.AfterFunc(idleFor, p.expire)
-	}
-	return true
-}
-
-// expire ends the connections that have been idle for long.
-func (p *pool) expire() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.sweep = nil
-	for _, h := range p.hosts {
-		h.idle = slices.DeleteFunc(h.idle, func(one *conn) bool {
-			old := time.Since(one.since) >= idleFor
-			if old {
-				_ = one.raw.Close()
-			}
-			return old
-		})
-		if len(h.idle) > 0 && p.sweep == nil {
-			p.sweep = time.AfterFunc(idleFor/2, p.expire)
-		}
-	}
+	p.idle.Keep(key, one)
 }

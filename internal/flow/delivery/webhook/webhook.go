@@ -71,7 +71,7 @@ With ` + "`format: cloudevents-binary`" + ` the headers are those of CloudEvents
 
 // Kind is the type webhook. Targets of one Kind share connections.
 func Kind() delivery.Kind {
-	p := &pool{}
+	p := newPool()
 	return delivery.Kind{
 		Name:     "webhook",
 		Summary:  "Posts events to an HTTP endpoint, signed, in order, and until it accepts them.",
