@@ -154,6 +154,20 @@ func Show(u *url.URL) string {
 	return shown.String()
 }
 
+// Port is the port that a request of the URL goes to.
+func Port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// Address is the host and port that a request of the URL goes to.
+func Address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), Port(u)) }
+
 // zoneLetters are those that a zone may be written with as they are (RFC 6874 section 2).
 const zoneLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 

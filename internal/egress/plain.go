@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 )
 
@@ -47,7 +46,7 @@ func (p *plain) takes(r *http.Request) bool {
 func (p *plain) roundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	bare := r.Body == nil || r.Body == http.NoBody
-	address := addressOf(r.URL)
+	address := Address(r.URL)
 	for {
 		c, kept, err := p.conn(ctx, address)
 		if err != nil {
@@ -66,14 +65,6 @@ func (p *plain) roundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-}
-
-func addressOf(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // conn is a connection that was kept, or else a new one.

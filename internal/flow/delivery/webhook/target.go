@@ -46,16 +46,9 @@ type target struct {
 
 // newClient is a client of the endpoint's host. It speaks HTTP/1.1 and follows nothing.
 func (t *target) newClient(p *pool) (*client, error) {
-	secure := t.at.Scheme == "https"
-	port := t.at.Port()
-	if port == "" {
-		if port = "80"; secure {
-			port = "443"
-		}
-	}
-	c := &client{pool: p, address: net.JoinHostPort(t.at.Hostname(), port), dial: t.env.Dial, inUse: map[*conn]struct{}{}}
+	c := &client{pool: p, address: egress.Address(t.at), dial: t.env.Dial, inUse: map[*conn]struct{}{}}
 	c.key = t.at.Scheme + "://" + c.address
-	if secure {
+	if t.at.Scheme == "https" {
 		config, err := t.TLS.Config(t.env.Secrets)
 		if err != nil {
 			return nil, err

@@ -205,7 +205,7 @@ func (p *poller) redirect(resp *http.Response, from *url.URL, visited []string) 
 
 // sameOrigin compares as RFC 6454 section 5 does.
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && equalHost(a.Hostname(), b.Hostname()) && port(a) == port(b)
+	return a.Scheme == b.Scheme && equalHost(a.Hostname(), b.Hostname()) && egress.Port(a) == egress.Port(b)
 }
 
 // read turns an answer that is no redirect into a result.

@@ -137,17 +137,7 @@ func redirect(resp *http.Response, from *url.URL, visited []string) (*url.URL, e
 
 // sameOrigin compares as RFC 6454 section 5 does.
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-func port(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case u.Scheme == "https":
-		return "443"
-	}
-	return "80"
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && egress.Port(a) == egress.Port(b)
 }
 
 // judge says what is wrong with an answer that should be a stream.
