@@ -14,6 +14,7 @@ import (
 	"freshet"
 	"freshet/internal/app"
 	"freshet/internal/flow/source/all"
+	"freshet/internal/freshettest"
 	"freshet/internal/settings"
 )
 
@@ -100,7 +101,7 @@ func TestCredentialsAreShownNowhere(t *testing.T) {
 		"key":    `{"type":"api-key","in":"query","name":"k","key":"` + marker + `"}`,
 		"hmac":   `{"type":"hmac","secret":"` + marker + `"}`,
 	}
-	logged := &syncBuffer{}
+	logged := &freshettest.Buffer{}
 	base := serveLogged(t, app.Config{Dev: true}, slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	var shown strings.Builder
 	see := func(method, path, body string, headers ...string) string {

@@ -14,6 +14,7 @@ import (
 
 	"freshet"
 	"freshet/internal/app"
+	"freshet/internal/freshettest"
 )
 
 // A receiver takes webhooks as it is told, and keeps their bodies.
@@ -87,28 +88,10 @@ func isStatus(status freshet.SubscriptionStatus) func(freshet.Subscription) bool
 	return func(s freshet.Subscription) bool { return s.Status == status }
 }
 
-// A syncedBuffer is written to by many.
-type syncedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *syncedBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncedBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // A subscription that goes on after it was given up has all its attempts again. While it is not active nothing says
 // that there will be another, and nothing of a receiver that wants nothing any more that it is tried again.
 func TestResumedAttemptsBeginAnew(t *testing.T) {
-	var log syncedBuffer
+	var log freshettest.Buffer
 	base := serveLogged(t, app.Config{Dev: true, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}, slog.New(slog.NewTextHandler(&log, nil)))
 	rec := receive(t, func(r *http.Request, _ string) int {
 		if r.URL.Path == "/gone" {

@@ -8,6 +8,7 @@ import (
 
 	"freshet"
 	"freshet/internal/app"
+	"freshet/internal/freshettest"
 )
 
 // What is wrong with a request about a subscription is said of a subscription, and in words that mean something to who
@@ -42,7 +43,7 @@ func TestEventsOfSubscriptions(t *testing.T) {
 		"": "", "ops": "", "none": "there is no such topic", "doc": "its kind is snapshot, not event", "poll": "its kind is snapshot, not event",
 	} {
 		t.Run(string(events), func(t *testing.T) {
-			var log syncedBuffer
+			var log freshettest.Buffer
 			serveLogged(t, app.Config{Dev: true, Subscriptions: app.SubscriptionsConfig{Events: events}, Topics: []freshet.Topic{pushed("ops", freshet.KindEvent), doc, poll}}, slog.New(slog.NewTextHandler(&log, nil)))
 			if got := log.String(); strings.Contains(got, "subscriptions.events names a topic") != (want != "") || !strings.Contains(got, want) {
 				t.Errorf("it logs %s, want %q", got, want)
@@ -53,7 +54,7 @@ func TestEventsOfSubscriptions(t *testing.T) {
 
 // Which broker fails is said by its address.
 func TestFailingBrokerIsNamed(t *testing.T) {
-	var log syncedBuffer
+	var log freshettest.Buffer
 	base := serveLogged(t, app.Config{Dev: true, Topics: []freshet.Topic{pushed("log", freshet.KindEvent)}}, slog.New(slog.NewTextHandler(&log, nil)))
 	change(t, "POST", base+"/v1/topics/log/subscriptions", `{"id":"a","type":"nats","config":{"servers":"nats://127.0.0.1:1","retries":["PT0.01S","PT0.01S","PT0.01S","PT0.01S","PT0.01S"]}}`, http.StatusCreated)
 	post(t, base+"/live/log", `1`)

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -18,29 +17,12 @@ import (
 
 	"freshet"
 	"freshet/internal/app"
+	"freshet/internal/freshettest"
 )
 
 // received is a topic that takes webhooks.
 func received(name freshet.TopicName, alwaysOn bool, config string) freshet.Topic {
 	return freshet.Topic{Name: name, Kind: freshet.KindEvent, Source: freshet.Source{Type: "webhook", AlwaysOn: alwaysOn, Config: json.RawMessage(config)}}
-}
-
-// A log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func signature(key, text string) []byte {
@@ -60,7 +42,7 @@ func TestWebhooks(t *testing.T) {
 		received("slack", false, `{"scheme":"slack","secrets":["`+marker+`"]}`),
 		received("lost", true, `{"scheme":"github","secrets":["env:FRESHET_SECRET_NONE"]}`),
 	}
-	logged := &syncBuffer{}
+	logged := &freshettest.Buffer{}
 	var shown strings.Builder
 	restart := func(t *testing.T) (post func(topic, body string, headers ...string) (*http.Response, string), look func()) {
 		t.Setenv("FRESHET_SECRET_NONE", "here for now")

@@ -1,7 +1,6 @@
 package httppoller_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -34,24 +33,6 @@ import (
 	"freshet/internal/settings"
 )
 
-// A log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // The API takes a token until it has been used twice; then the poller gets another, and its user sees nothing
 // of that.
 func TestTokenOfAPoller(t *testing.T) {
@@ -74,7 +55,7 @@ func TestTokenOfAPoller(t *testing.T) {
 		fmt.Fprint(w, polls.Add(1))
 	}))
 	defer api.Close()
-	logged := &syncBuffer{}
+	logged := &freshettest.Buffer{}
 	env := freshettest.Env(t)
 	env.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	to := &freshettest.Sink{}
@@ -113,7 +94,7 @@ func TestCredentialsStayHome(t *testing.T) {
 		`{"type":"hmac","secret":"` + marker + `"}`,
 		`{"type":"aws-sigv4","accessKey":"A","secretKey":"` + marker + `","region":"r","service":"s3"}`,
 	} {
-		logged := &syncBuffer{}
+		logged := &freshettest.Buffer{}
 		env := freshettest.Env(t)
 		env.Log = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		to := &freshettest.Sink{}

@@ -504,7 +504,7 @@ func TestFaults(t *testing.T) {
 			tt.set(f)
 			to := &counting{fake: f}
 			env := freshettest.Env(t)
-			var logged syncBuffer
+			var logged freshettest.Buffer
 			env.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			config := f.config("")
 			if strings.Contains(tt.config, "channel") {
