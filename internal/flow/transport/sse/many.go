@@ -65,12 +65,9 @@ func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Me
 			}
 		}
 	}
-	if s.shards != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
-		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
-			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
-			s.takeOverMany(conn, w.Header(), m, head)
-			return
-		}
+	if conn, ok := s.detach(w, r); ok {
+		s.takeOverMany(conn, w.Header(), m, head)
+		return
 	}
 	w.WriteHeader(http.StatusOK)
 	m.out = &answer{w, http.NewResponseController(w)}
@@ -81,11 +78,7 @@ func (s *Streams) ServeMany(w http.ResponseWriter, r *http.Request, members []Me
 
 // takeOverMany writes a connection that net/http has let go of.
 func (s *Streams) takeOverMany(conn net.Conn, header http.Header, m *many, opening []byte) {
-	head := answerHead(header)
-	if len(opening) > 0 {
-		head = append(head, chunk(opening)...)
-	}
-	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
+	head := answerHead(header, opening)
 	m.out, m.chunked, m.p = shard.Socket{Conn: conn}, true, s.own.chunks
 	if m.compress {
 		m.p = s.own.gzipChunk

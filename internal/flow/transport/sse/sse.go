@@ -162,9 +162,8 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, x Stream) {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
 	_, alone := x.Reader.(shard.Solitary)
-	if s.shards != nil && x.Status == nil && !alone && r.ProtoMajor == 1 && r.ProtoMinor == 1 {
-		if conn, buffered, err := http.NewResponseController(w).Hijack(); err == nil {
-			_ = buffered.Writer.Flush() // nothing is in it; it is net/http's
+	if x.Status == nil && !alone {
+		if conn, ok := s.detach(w, r); ok {
 			s.takeOver(conn, w.Header(), x)
 			return
 		}
@@ -179,6 +178,20 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, x Stream) {
 	_, err := follow(r.Context(), out, s.opening(x), x.Cursor, p, x.Reader, &statuses{of: x.Status}, false, false)
 	x.Reader.Left(err)
 	end(r, err)
+}
+
+// detach takes a connection of HTTP/1.1 out of net/http, before anything of the answer is written. False: it stays.
+func (s *Streams) detach(w http.ResponseWriter, r *http.Request) (net.Conn, bool) {
+	if s.shards == nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 {
+		return nil, false
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, false
+	}
+	_ = buffered.Writer.Flush()       // nothing is in it; it is net/http's
+	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
+	return conn, true
 }
 
 func (s *Streams) dialectOf(x Stream) *dialect {
@@ -218,16 +231,12 @@ func end(r *http.Request, cause error) {
 
 // takeOver writes a connection that net/http has let go of.
 func (s *Streams) takeOver(conn net.Conn, header http.Header, x Stream) {
-	head := answerHead(header)
-	if opening := s.opening(x); len(opening) > 0 {
-		head = append(head, chunk(opening)...)
-	}
+	head := answerHead(header, s.opening(x))
 	d := s.dialectOf(x)
 	p := d.chunks
 	if x.Compress {
 		p = d.gzipChunk
 	}
-	_ = conn.SetDeadline(time.Time{}) // net/http's, for the request
 	var err error
 	greeted := false
 	if !x.Cursor.Live() { // it reads from the journal first, which a loop must not wait for
@@ -243,12 +252,15 @@ func (s *Streams) takeOver(conn net.Conn, header http.Header, x Stream) {
 	}
 }
 
-// answerHead is the header of the answer as it goes over the wire (RFC 9112).
-func answerHead(h http.Header) []byte {
+// answerHead is the header of the answer as it goes over the wire (RFC 9112), and the opening as its first chunk.
+func answerHead(h http.Header, opening []byte) []byte {
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nTransfer-Encoding: chunked\r\n")
 	_ = h.Write(&b) // a bytes.Buffer does not fail
 	b.WriteString("\r\n")
+	if len(opening) > 0 {
+		b.Write(chunk(opening))
+	}
 	return b.Bytes()
 }
 
