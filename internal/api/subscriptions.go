@@ -199,11 +199,11 @@ func (p *provisioned) recover(w http.ResponseWriter, r *http.Request, s *freshet
 	if err := decodeBody(w, r, &ask); err != nil {
 		return err
 	}
-	switch {
-	case ask.Since.IsZero():
+	if ask.Since.IsZero() {
 		return freshet.Invalid{{Pointer: "/since", Detail: "required: the time from which on everything is delivered again, such as 2006-01-02T15:04:05Z"}}
-	case subscriptions.IsFuture(ask.Since):
-		return freshet.Invalid{{Pointer: "/since", Detail: fmt.Sprintf("must not be in the future: the server's clock shows %s", time.Now().UTC().Format(time.RFC3339))}}
+	}
+	if bad := subscriptions.CheckPast("/since", ask.Since); bad != nil {
+		return bad
 	}
 	if err := p.deliveries.Rewind(r.Context(), s, ask.Since); err != nil {
 		return err

@@ -125,16 +125,21 @@ func (c *checker) start(start string) {
 // clockSkew is how far the clocks of clients may be before the server's.
 const clockSkew = time.Minute
 
-// IsFuture says whether a time cannot have been yet, whoever's clock shows it.
-func IsFuture(t time.Time) bool { return time.Until(t) > clockSkew }
+// CheckPast refuses a time, at a pointer, that cannot have been yet, whoever's clock shows it; nil: it may have been.
+func CheckPast(pointer string, t time.Time) freshet.Invalid {
+	if time.Until(t) <= clockSkew {
+		return nil
+	}
+	return freshet.Invalid{{Pointer: pointer, Detail: fmt.Sprintf("must not be in the future: the server's clock shows %s", time.Now().UTC().Format(time.RFC3339))}}
+}
 
 // future says of a start that has not been yet that it is none: events of the time until then would be delivered.
 func future(start string) freshet.Invalid {
 	t, err := time.Parse(time.RFC3339, start)
-	if err != nil || !IsFuture(t) {
-		return nil
+	if err != nil {
+		return nil // it is no time
 	}
-	return freshet.Invalid{{Pointer: "/start", Detail: fmt.Sprintf("must not be in the future: the server's clock shows %s", time.Now().UTC().Format(time.RFC3339))}}
+	return CheckPast("/start", t)
 }
 
 func (c *checker) behind(s *freshet.Subscription, topic *freshet.Topic) {
