@@ -33,14 +33,23 @@ func Explain(err error, timeout freshet.Duration) error {
 	if fault, ok := errors.AsType[freshet.Fault](err); ok {
 		return Refusedf("%s", fault.Message)
 	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return Refusedf("the broker's host is not known: %s", dns.Name)
-	}
-	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); noTLS {
-		return Refusedf("the broker does not speak TLS at that address and port: is it meant to, or is it another port?")
+	if unreached := Unreached("broker", err); unreached != nil {
+		return unreached
 	}
 	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return Refusedf("no answer within %v", timeout)
 	}
 	return &Refusal{Err: fmt.Errorf("send to the broker: %w", err)}
+}
+
+// Unreached says in words for people why a receiver could not be spoken to; nil: for another reason than those that
+// the words are for.
+func Unreached(receiver string, err error) error {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return Refusedf("the %s's host is not known: %s", receiver, dns.Name)
+	}
+	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); noTLS {
+		return Refusedf("the %s does not speak TLS at that address and port: is it meant to, or is it another port?", receiver)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -269,8 +268,6 @@ func (t *target) ask(ctx context.Context, d *delivery.Delivery) (allowed string,
 
 // explain says what went wrong in words for people; nothing of the address's query is in them.
 func explain(err error, timeout freshet.Duration) error {
-	var dns *net.DNSError
-	var noTLS tls.RecordHeaderError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return delivery.Refusedf("no answer within %v", timeout)
@@ -278,10 +275,9 @@ func explain(err error, timeout freshet.Duration) error {
 		return delivery.Refusedf("the endpoint closed the connection before its answer was complete")
 	case strings.Contains(err.Error(), "malformed"): // quotes what came, which nobody knows
 		return delivery.Refusedf("the endpoint's answer is no HTTP/1.1")
-	case errors.As(err, &noTLS):
-		return delivery.Refusedf("the endpoint does not speak TLS at that address and port: is it meant to, or is it another port?")
-	case errors.As(err, &dns):
-		return delivery.Refusedf("the endpoint's host is not known: %s", dns.Name)
+	}
+	if unreached := delivery.Unreached("endpoint", err); unreached != nil {
+		return unreached
 	}
 	return &delivery.Refusal{Err: fmt.Errorf("post: %w", err)}
 }
