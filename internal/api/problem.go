@@ -257,7 +257,8 @@ func badParameter(name, format string, args ...any) error {
 	return fmt.Errorf("%w %s: %s", errParameter, name, fmt.Sprintf(format, args...))
 }
 
-// requireJSON checks that a request's body is of one of the media types, the usual one first, and that it is not encoded (RFC 9110, 15.5.16): a small body is not worth it, and may be a bomb.
+// requireJSON checks that a request's body is of one of the media types, the usual one first, and that it is not
+// encoded (RFC 9110, 15.5.16): a small body is not worth it, and may be a bomb.
 func requireJSON(r *http.Request, types ...string) error {
 	if coding := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); coding != "" && !strings.EqualFold(coding, "identity") {
 		return known(errMedia, fmt.Sprintf("the body's Content-Encoding is %.100q: send it without", coding), map[string]string{"Accept-Encoding": "identity"})

@@ -65,6 +65,21 @@ func (s *shelf) looks() int {
 	return s.opened
 }
 
+// read runs a reader until stop.
+func read(t *testing.T, r *files.Reader) (to *freshettest.Sink, stop func()) {
+	t.Helper()
+	to = &freshettest.Sink{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx, to) }()
+	return to, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A file at fault, of a folder whose list says that it is still the same, is not asked for again.
 func TestBadObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,10 +89,7 @@ func TestBadObject(t *testing.T) {
 			Folder:  files.Folder{Order: "name"}, Env: freshettest.Env(t), Whole: true,
 			Connect: func(context.Context) (files.Store, error) { return s, nil },
 		}
-		to := &freshettest.Sink{}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx, to) }()
+		to, stop := read(t, r)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got := to.Payloads(); s.looks() != 2 || len(to.Faults()) != 1 || !slices.Equal(got, []string{`"b"`}) {
@@ -89,10 +101,7 @@ func TestBadObject(t *testing.T) {
 		if got := to.Payloads(); s.looks() != 3 || !slices.Contains(got, `{"a":1}`) {
 			t.Errorf("after a change opened %d times: %q", s.looks(), got)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -110,10 +119,7 @@ func TestBadDocument(t *testing.T) {
 				Folder:  files.Folder{Order: "name"}, Env: freshettest.Env(t),
 				Connect: func(context.Context) (files.Store, error) { return s, nil },
 			}
-			to := &freshettest.Sink{}
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- r.Run(ctx, to) }()
+			to, stop := read(t, r)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if faults := to.Faults(); s.looks() > 2*(60/5+4) || len(faults) != 1 || faults[0].Code != freshet.FaultFormat || !strings.HasPrefix(faults[0].Message, name) {
@@ -127,10 +133,7 @@ func TestBadDocument(t *testing.T) {
 			if got := to.Payloads(); !slices.Contains(got, `{"a":2}`) {
 				t.Errorf("%q: %q, faults %v", name, got, to.Faults())
 			}
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
+			stop()
 		})
 	}
 }
